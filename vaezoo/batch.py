@@ -1,0 +1,19 @@
+"""What a data loader yields."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """A batch of B examples.
+
+    Args:
+        x: data, ``[B, *event]``, float32; pictures lie in [0, 1] whatever the likelihood.
+        y: labels, long ``[B]`` with -1 for "hidden", or float ``[B, *]``; None without labels.
+        index: position of each example in its split, long ``[B]``.
+    """
+
+    x: Tensor
+    y: Tensor | None
+    index: Tensor

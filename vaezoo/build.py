@@ -1,0 +1,114 @@
+"""From a resolved configuration to a variant, and back from a run's folder."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import load_model, save_model
+
+from vaezoo.errors import UsageError, near
+from vaezoo.files import atomic
+from vaezoo.likelihoods.support import check as check_support
+from vaezoo.registry import GROUPS
+from vaezoo.shapes import Shapes
+from vaezoo.variant import Variant
+
+PARTS = tuple(group for group in GROUPS if group != "variant")
+CONFIG, WEIGHTS, RECORD = "config.yaml", "model.safetensors", "run.json"
+
+
+def build(config: DictConfig, shapes: Shapes) -> Variant:
+    """The variant that a configuration describes, with its parts.
+
+    Args:
+        config: what :func:`vaezoo.compose` returns.
+        shapes: what the data and the latent size fix.
+
+    Raises:
+        UsageError: a part does not fit the data, another part, or a variant that has no use for it.
+    """
+    variant = hydra.utils.instantiate(config.variant)
+    cls: type[Variant] = variant.func
+    name = config.choices.variant
+    _check_parts(config, cls, name)
+    _check_needs(cls, name, shapes, config.choices.dataset)
+    parts = {group: _part(config, group, name) for group in cls.uses}
+    if "likelihood" in parts:
+        relaxed = config.likelihood.get("allow_relaxed", False)
+        check_support(parts["likelihood"].func, shapes.support, config.choices.dataset, relaxed)
+    if "prior" in parts:
+        _check_prior(parts["prior"].func, parts["posterior"].func, config.choices)
+    options = OmegaConf.to_container(config.optimizer, resolve=True)
+    return variant(shapes=shapes, optimizer=options, seed=config.seed, **parts)
+
+
+def latent_shape(latent: Any) -> tuple[int, ...]:
+    """``latent=`` as a shape: 20 is (20,), [64,8,8] is (64, 8, 8)."""
+    return (latent,) if isinstance(latent, int) else tuple(latent)
+
+
+def save(model: Variant, folder: Path) -> None:
+    """Writes the weights as safetensors; with config.yaml and run.json they are all that :func:`load` needs."""
+    with atomic(folder / WEIGHTS) as path:
+        save_model(model, str(path))
+
+
+def load(run_dir: str | Path) -> Variant:
+    """The trained model of a run, in eval mode, on the CPU.
+
+    Raises:
+        UsageError: the folder is no finished run.
+    """
+    folder = Path(run_dir)
+    for file in (CONFIG, RECORD, WEIGHTS):
+        if not (folder / file).is_file():
+            raise UsageError(f"{folder} is no finished run: there is no {file} in it")
+    config = OmegaConf.load(folder / CONFIG)
+    assert isinstance(config, DictConfig)
+    model = build(config, read_shapes(json.loads((folder / RECORD).read_text())["shapes"]))
+    load_model(model, str(folder / WEIGHTS))
+    return model.eval()
+
+
+def write_shapes(shapes: Shapes) -> dict[str, Any]:
+    """Shapes as plain values; the mean example, which starts weights, is left out."""
+    names = ("event", "latent", "condition", "classes", "train_size", "support", "range")
+    values = {name: getattr(shapes, name) for name in names}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def read_shapes(values: Mapping[str, Any]) -> Shapes:
+    """The inverse of :func:`write_shapes`."""
+    return Shapes(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _part(config: DictConfig, group: str, variant: str) -> Any:
+    if not config[group]:
+        raise UsageError(f"{group}=none does not fit variant={variant}, which uses a {group}")
+    return hydra.utils.instantiate(config[group])
+
+
+def _check_parts(config: DictConfig, cls: type[Variant], variant: str) -> None:
+    for group in PARTS:
+        given = [text for text in config.overrides if text.lstrip("+").split("=")[0].split(".")[0] == group]
+        if given and group not in cls.uses and config[group]:
+            used = ", ".join(cls.uses) or "no part"
+            raise UsageError(f"{given[0]} has no effect: variant={variant} uses {used}")
+
+
+def _check_needs(cls: type[Variant], variant: str, shapes: Shapes, dataset: str) -> None:
+    card = getattr(cls, "card", None)
+    if card is not None and "labels" in card.requires and not shapes.classes:
+        raise UsageError(f"variant={variant} needs labels and dataset={dataset} has none")
+
+
+def _check_prior(prior: Any, posterior: Any, choices: Mapping[str, str]) -> None:
+    chosen, other = f"prior={choices['prior']}", f"posterior={choices['posterior']}"
+    if prior.support != posterior.support:
+        raise UsageError(f"{chosen} lives on {prior.support} and {other} on {posterior.support}; they must agree")
+    needs = getattr(prior, "needs", ())
+    if needs and choices["posterior"] not in needs:
+        raise UsageError(f"{chosen} needs posterior={' or '.join(needs)}, not {other}{near(choices['posterior'], needs)}")

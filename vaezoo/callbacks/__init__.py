@@ -1,0 +1,1 @@
+"""What a run does besides training: checkpoints, progress, pictures, its record."""

@@ -1,0 +1,57 @@
+"""Which groups there are and what each offers, from the registry and the conf folders; nothing is imported."""
+
+import importlib.metadata
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from vaezoo import registry
+
+NONE = "none"
+
+
+def conf_dir() -> Path:
+    """The folder of train.yaml: in the wheel, or beside the package in a checkout (which is then live)."""
+    for folder in (registry.PACKAGE / "_conf", registry.PACKAGE.parent / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no conf folder with a train.yaml in or beside {registry.PACKAGE}")
+
+
+def plugin_dirs() -> dict[str, Path]:
+    """The conf folder of each other package that has the entry point ``vaezoo.conf``, found without importing it."""
+    found = {}
+    for point in importlib.metadata.entry_points(group="vaezoo.conf"):
+        folder = registry.folder(point.value)
+        if folder is not None:
+            found[point.dist.name if point.dist else point.name] = folder
+    return found
+
+
+def groups() -> list[str]:
+    """Every group that has options."""
+    folders = {child.name for root in _roots() for child in root.iterdir() if child.is_dir()}
+    return sorted({*registry.GROUPS, *(name for name in folders if name.isidentifier() and not name.startswith("_"))})
+
+
+def options(group: str) -> list[str]:
+    """Every option of a group."""
+    files = {file.stem for root in _roots() for file in (root / group).glob("*.yaml")}
+    return sorted({*files, *registered(group)})
+
+
+def registered(group: str) -> list[str]:
+    """The options of a group that are classes, and ``none`` for a part that is left out."""
+    if group not in registry.GROUPS:
+        return []
+    return [*registry.names(group), *([NONE] if group != "variant" else [])]
+
+
+def default(group: str) -> str:
+    """The option of a group that train.yaml chooses."""
+    lines = OmegaConf.load(conf_dir() / "train.yaml").defaults
+    return next((line[group] or "" for line in lines if line != "_self_" and group in line), "")
+
+
+def _roots() -> list[Path]:
+    return [conf_dir(), *plugin_dirs().values()]

@@ -1,0 +1,204 @@
+"""The command `vaezoo`. Whatever only lists or describes answers without importing torch."""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import vaezoo
+from vaezoo import choices, completion, describe, registry, settings
+from vaezoo.errors import UsageError
+
+EXAMPLES = """\
+examples:
+  vaezoo train                                         a VAE on small digits that need no download
+  vaezoo train variant=beta_vae variant.beta=8 dataset=mnist
+  vaezoo train -m variant=vae,beta_vae seed=0,1,2      six runs, one after the other
+  vaezoo list --family gaussian
+  vaezoo show beta_vae
+  vaezoo evaluate runs/vae-mnist/* --k 500
+  eval "$(vaezoo completion bash)"                     completion of options in this shell
+"""
+TRAIN = """\
+usage: vaezoo train [GROUP=OPTION ...] [KEY=VALUE ...]
+
+Trains one model and leaves its run folder under runs/. Choose an option per group, then change single values.
+
+{groups}
+
+keys outside groups: {keys}
+all values of a choice: vaezoo train variant=beta_vae --cfg job
+
+examples:
+  vaezoo train variant=beta_vae variant.beta=8 likelihood=bernoulli dataset=mnist
+  vaezoo train variant=beta_vae 'variant.beta={{linear:{{start:0,end:4,until:0.2}}}}'
+  vaezoo train encoder=conv decoder=conv latent=32 optimizer.lr=3e-4 trainer.max_epochs=50 hardware=gpu
+  vaezoo train -m variant=vae,beta_vae seed=0,1,2
+
+flags: -m, --multirun  one run per combination of comma-separated values
+       --cfg job       print the configuration and stop
+       --info          print where the configuration comes from and stop
+"""
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: what follows ``vaezoo`` on the command line; by default what the process was given.
+
+    Returns:
+        int: 0, or 2 after a user's error told in one line.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["train"]:
+        return _train(arguments[1:])
+    given = _parser().parse_args(arguments)
+    try:
+        return given.run(given)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("vaezoo", description=vaezoo.__doc__, epilog=EXAMPLES, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=vaezoo.__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    command = commands.add_parser("list", help="the variants, or the options of another group")
+    command.add_argument("--family", help="only the variants of this family, e.g. gaussian")
+    command.add_argument("--group", default="variant", help=f"one of {', '.join(registry.GROUPS)}")
+    command.set_defaults(run=_list)
+
+    command = commands.add_parser("show", help="equation, arguments and limits of a variant or a part")
+    command.add_argument("name", help="a name, or GROUP=NAME where several groups have it")
+    command.set_defaults(run=_show)
+
+    command = commands.add_parser("train", help="train a model (vaezoo train --help lists the groups)", add_help=False)
+
+    command = commands.add_parser("evaluate", help="measure finished runs with the shared metrics")
+    command.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    command.add_argument("--k", type=int, default=500, help="importance samples of the likelihood (default: 500)")
+    command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("sample", help="draw from a finished run into a picture")
+    command.add_argument("run_dir", type=Path, metavar="RUN")
+    command.add_argument("-n", type=int, default=64, help="number of samples (default: 64)")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("-o", "--output", type=Path, help="default: RUN/samples.png")
+    command.set_defaults(run=_sample)
+
+    command = commands.add_parser("new", help="write a variant of your own, ready to run")
+    command.add_argument("name", help="snake_case; the option it will be, as in variant=NAME")
+    command.add_argument("--package", action="store_true", help="an installable package with a test and an experiment")
+    command.set_defaults(run=_new)
+
+    command = commands.add_parser("completion", help="print the completion script of a shell")
+    command.add_argument("shell", choices=["bash"])
+    command.set_defaults(run=_completion)
+
+    command = commands.add_parser("complete")  # what the completion script calls; not listed
+    command.add_argument("line")
+    command.set_defaults(run=_complete)
+    return parser
+
+
+def _list(given: argparse.Namespace) -> int:
+    print(describe.listing(given.group, given.family))
+    return 0
+
+
+def _show(given: argparse.Namespace) -> int:
+    print(describe.page(given.name))
+    return 0
+
+
+# -- train -------------------------------------------------------------------------------------------------------------
+
+
+def _train(arguments: list[str]) -> int:
+    if {"-h", "--help"} & set(arguments):
+        print(_train_help())
+        return 0
+    from vaezoo import train_entry
+
+    sys.argv = [train_entry.__file__, *arguments]
+    sys.modules["__main__"].__spec__ = None  # so that Lightning's DDP runs that file again, and not `python -m vaezoo`
+    return train_entry.main()
+
+
+def _train_help() -> str:
+    lines = []
+    for group in choices.groups():
+        names = ", ".join(choices.options(group))
+        lines.append(textwrap.fill(names, 118, initial_indent=f"  {group:<11} ", subsequent_indent=" " * 14))
+    keys = [*settings.Top.__dataclass_fields__, *(f"evaluate.{k}" for k in settings.Evaluate.__dataclass_fields__)]
+    return TRAIN.format(groups="\n".join(lines), keys=", ".join(keys))
+
+
+def _completion(given: argparse.Namespace) -> int:
+    print(completion.BASH)
+    return 0
+
+
+def _complete(given: argparse.Namespace) -> int:
+    print("\n".join(completion.candidates(given.line)))
+    return 0
+
+
+# -- finished runs -----------------------------------------------------------------------------------------------------
+
+
+def _evaluate(given: argparse.Namespace) -> int:
+    for run in given.runs:
+        _check_run(run)
+    from vaezoo.evaluate.evaluate import evaluate_run
+
+    for run in given.runs:
+        print(run)
+        results = evaluate_run(run, k=given.k)
+        print("\n".join(f"  {name:<24} {_number(value)}" for name, value in results.items()))
+    return 0
+
+
+def _number(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _sample(given: argparse.Namespace) -> int:
+    _check_run(given.run_dir)
+    import torch
+    from torchvision.utils import save_image
+
+    from vaezoo.build import load
+    from vaezoo.distributions import noise
+
+    model = load(given.run_dir)
+    if len(model.shapes.event) != 3 or not hasattr(model, "sample"):
+        raise UsageError(f"{given.run_dir} does not draw pictures: it has no prior, or its data are no pictures")
+    with torch.no_grad(), noise.seeded(given.seed):
+        pictures = model.sample(given.n)
+    output = given.output or given.run_dir / "samples.png"
+    save_image(pictures.clamp(0, 1), output, nrow=max(1, round(given.n**0.5)))
+    print(output)
+    return 0
+
+
+def _check_run(run: Path) -> None:
+    if not (run / "config.yaml").is_file():
+        raise UsageError(f"{run} is not a run folder: it has no config.yaml")
+
+
+def _new(given: argparse.Namespace) -> int:
+    from vaezoo.new import write
+
+    print(write(given.name, Path.cwd(), package=given.package))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

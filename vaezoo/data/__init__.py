@@ -1,0 +1,1 @@
+"""Datasets: one file each, one DataModule for all of them."""

@@ -1,0 +1,241 @@
+"""The only DataModule: any dataset, split, binarised and batched in one way."""
+
+import ast
+import importlib
+import inspect
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+
+from vaezoo.data.loader import EvalLoader, Order, TrainLoader
+from vaezoo.data.raw import Part, Raw
+from vaezoo.data.split import Split
+from vaezoo.errors import UsageError, near
+from vaezoo.shapes import Shapes
+
+BINARISE = ("none", "threshold", "static", "dynamic")
+MEMORY = 4 * 2**30  # bytes of decoded pictures that are kept
+
+_cache: dict[tuple, Raw] = {}
+
+
+def datasets() -> list[str]:
+    """Names of the datasets: the files of this folder that define ``load``."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return [file.stem for file in files if _defines_load(ast.parse(file.read_text(encoding="utf-8")))]
+
+
+def _defines_load(module: ast.Module) -> bool:
+    return any(isinstance(node, ast.FunctionDef) and node.name == "load" for node in module.body)
+
+
+class DataModule(LightningDataModule):
+    """Loads a dataset and yields :class:`vaezoo.batch.Batch`.
+
+    Args:
+        source: file of a dataset in this folder, or a module of yours (``package.module``) with
+            ``load(root: Path, **options) -> Raw``.
+        root: folder of all data (of the pictures themselves for ``image_folder``).
+        batch_size: training examples per batch and process, >= 1.
+        eval_batch_size: validation and test examples per batch and process, >= 1.
+        val_size: training examples held out for validation, the last ones; None takes the dataset's own validation
+            split or, where it has none, a tenth.
+        binarise: ``none``, ``threshold`` (x > 1/2), ``static`` (drawn once with P(1) = x, the same for every seed) or
+            ``dynamic`` (drawn in each epoch; validation and test once).
+        dequantise: turn level k into (k + u)/256 with u uniform on [0, 1).
+        label_fraction: share of the training labels that are shown, in (0, 1], the same in each class; others are -1.
+        seed: seed of the order, of what is drawn in each epoch, and of which labels are shown.
+        workers: processes that read files ahead, >= 0; unused for data in memory.
+        drop_last: leave out a last training batch that is not full.
+        in_memory: decode all picture files once (True), when they are asked for (False), or once if they take at most
+            4 GB (None).
+        options: arguments of the dataset's ``load``.
+
+    Raises:
+        UsageError: an argument or option is unknown or out of range; in ``setup``, if the data are.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        root: str | None = None,
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        val_size: int | None = None,
+        binarise: str = "none",
+        dequantise: bool = False,
+        label_fraction: float = 1.0,
+        seed: int = 0,
+        workers: int = 0,
+        drop_last: bool = False,
+        in_memory: bool | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("eval_batch_size", eval_batch_size, 1),
+            ("val_size", 1 if val_size is None else val_size, 1),
+            ("workers", workers, 0),
+        ):
+            if value < least:
+                raise UsageError(f"dataset.{name}={value}: must be at least {least}")
+        if not 0 < label_fraction <= 1:
+            raise UsageError(f"dataset.label_fraction={label_fraction}: must be above 0 and at most 1")
+        if binarise not in BINARISE:
+            allowed = ", ".join(BINARISE)
+            raise UsageError(f"dataset.binarise={binarise}: must be one of {allowed}{near(binarise, BINARISE)}")
+        if dequantise and binarise != "none":
+            raise UsageError(f"dataset.dequantise=true and dataset.binarise={binarise} exclude each other")
+        self.name, self.root, self.options = source, Path(root or "."), options
+        self.batch_size, self.eval_batch_size, self.val_size = batch_size, eval_batch_size, val_size
+        self.binarise, self.dequantise, self.label_fraction = binarise, dequantise, label_fraction
+        self.seed, self.workers, self.drop_last, self.in_memory = seed, workers, drop_last, in_memory
+        self._load = _find(source, options)
+        self._splits: dict[str, Split] = {}
+
+    def prepare_data(self) -> None:
+        """Download and decode; Lightning calls it in one process before ``setup`` in all."""
+        self._raw()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Make the splits; data in memory move to the trainer's device."""
+        raw = self._raw()
+        train, val = raw.train, raw.val
+        if val is None:
+            train, val = self._hold_out(train)
+        elif self.val_size is not None:
+            raise UsageError(f"dataset.val_size={self.val_size}: {self.name} has a validation split of its own")
+        self._support = self._check_support(raw.support)
+        labels = [part.y for part in (train, val, raw.test) if part.y is not None]
+        counted = [int(y.max()) + 1 for y in labels if not y.is_floating_point()]
+        self._classes = max(counted, default=0)
+        train = Part(train.x, self._hide(train.y))
+        for name, part in (("train", train), ("val", val), ("test", raw.test)):
+            moved = self._moved(part)
+            self._splits[name] = Split(name, moved, self.binarise, self.dequantise, self.seed, name != "train")
+        self._mean = self._splits["train"].mean()
+
+    def split(self, name: str) -> Split:
+        """The split ``train``, ``val`` or ``test``; ``split(name)[:64]`` is a Batch."""
+        if name not in self._splits:
+            raise UsageError(f"no split {name!r}: after setup there are train, val and test{near(name, self._splits)}")
+        return self._splits[name]
+
+    def shapes(self, latent: tuple[int, ...]) -> Shapes:
+        """What these data and a choice of latent size fix for the parts of a model."""
+        event, low, high = tuple(self._mean.shape), 0.0, 1.0
+        if self._support == "real":
+            x = self.split("train").x
+            low, high = float(x.min()), float(x.max())  # type: ignore[union-attr]
+        return Shapes(
+            event=event,
+            latent=tuple(latent),
+            classes=self._classes,
+            train_size=len(self.split("train")),
+            support=self._support,
+            range=(low, high),
+            mean=self._mean,
+        )
+
+    @property
+    def checksum(self) -> str:
+        """First 16 hex digits of the SHA-256 of the stored data."""
+        return self._raw().checksum
+
+    def train_dataloader(self) -> TrainLoader:
+        """Shuffled training batches."""
+        split, (rank, world) = self.split("train"), self._ranks()
+        order = Order(len(split), self.batch_size, self.seed, rank, world, self.drop_last)
+        return TrainLoader(split, order, self.workers)
+
+    def val_dataloader(self) -> EvalLoader:
+        """Validation batches in the order of the data."""
+        return EvalLoader(self.split("val"), self.eval_batch_size, *self._ranks(), self.workers)
+
+    def test_dataloader(self) -> EvalLoader:
+        """Test batches in the order of the data."""
+        return EvalLoader(self.split("test"), self.eval_batch_size, *self._ranks(), self.workers)
+
+    def _raw(self) -> Raw:
+        key = (self.name, str(self.root.absolute()), repr(sorted(self.options.items())), self.in_memory)
+        if key not in _cache:
+            raw = self._load(self.root, **self.options)
+            val = None if raw.val is None else self._decoded(raw.val)
+            _cache[key] = Raw(self._decoded(raw.train), self._decoded(raw.test), val, raw.support)
+        return _cache[key]
+
+    def _decoded(self, part: Part) -> Part:
+        if isinstance(part.x, Tensor):
+            return part
+        fits = len(part.x) * prod(part.x.shape) <= MEMORY
+        if not (fits if self.in_memory is None else self.in_memory):
+            return part
+        return Part(part.x.decode(range(len(part.x))), part.y)
+
+    def _hold_out(self, train: Part) -> tuple[Part, Part]:
+        x, y = train
+        size = max(1, len(x) // 10) if self.val_size is None else self.val_size
+        if size >= len(x):
+            raise UsageError(f"dataset.val_size={size}: must be below the {len(x)} training examples of {self.name}")
+        if y is None:
+            return Part(x[:-size]), Part(x[-size:])
+        return Part(x[:-size], y[:-size]), Part(x[-size:], y[-size:])
+
+    def _check_support(self, support: str) -> str:
+        if self.dequantise:
+            if support != "levels":
+                raise UsageError(f"dataset.dequantise=true needs uint8 values, but {self.name} has {support} ones")
+            return "unit"
+        if self.binarise != "none":
+            if support not in ("levels", "unit"):
+                raise UsageError(
+                    f"dataset.binarise={self.binarise} needs values in [0, 1], but {self.name} has {support} ones"
+                )
+            return "binary"
+        return support
+
+    def _hide(self, y: Tensor | None) -> Tensor | None:
+        if self.label_fraction == 1:
+            return y
+        if y is None or y.is_floating_point():
+            raise UsageError(f"dataset.label_fraction={self.label_fraction}: {self.name} has no class labels to hide")
+        shown = torch.full_like(y, -1)
+        generator = torch.Generator().manual_seed(self.seed)
+        for label in y.unique():
+            members = (y == label).nonzero()[:, 0]
+            chosen = members[torch.randperm(len(members), generator=generator)]
+            shown[chosen[: max(1, round(self.label_fraction * len(members)))]] = label
+        return shown
+
+    def _moved(self, part: Part) -> Part:
+        if self.trainer is None or not isinstance(part.x, Tensor):
+            return part
+        device = self.trainer.strategy.root_device
+        return Part(part.x.to(device), None if part.y is None else part.y.to(device))
+
+    def _ranks(self) -> tuple[int, int]:
+        if dist.is_available() and dist.is_initialized():
+            return dist.get_rank(), dist.get_world_size()
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+def _find(source: str, options: dict[str, Any]) -> Callable[..., Raw]:
+    if "." not in source and source not in (known := datasets()):
+        raise UsageError(f"dataset.source={source}: must be one of {', '.join(known)}{near(source, known)}")
+    try:
+        load = importlib.import_module(source if "." in source else f"vaezoo.data.{source}").load
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"dataset.source={source}: cannot import a function load from it ({error})") from error
+    allowed = [name for name in inspect.signature(load).parameters if name != "root"]
+    for name in options:
+        if name not in allowed:
+            takes = f"takes the options {', '.join(allowed)}" if allowed else "takes no options of its own"
+            raise UsageError(f"dataset.{name}: {source} {takes}{near(name, allowed)}")
+    return load

@@ -1,0 +1,85 @@
+"""Closed-form Kullback-Leibler divergences between our own distributions, looked up by exact type."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.distributions.kl import register_kl
+
+from vaezoo.distributions.diagonal_normal import DiagonalNormal
+from vaezoo.distributions.full_normal import FullNormal
+from vaezoo.distributions.standard_normal import StandardNormal
+
+
+class ClosedForm(NamedTuple):
+    """A registered divergence.
+
+    Args:
+        function: takes (q, p) and returns ``[B, *event]`` nats if ``per_dim`` else ``[B]`` nats.
+        per_dim: whether both distributions factorise over the event, so that the divergence is a sum.
+    """
+
+    function: Callable[[Any, Any], Tensor]
+    per_dim: bool
+
+    def __call__(self, q: Distribution, p: Distribution) -> Tensor:
+        """KL(q || p), ``[B]`` nats."""
+        value = self.function(q, p)
+        return value.sum(tuple(range(-len(q.event_shape), 0))) if self.per_dim else value
+
+
+_closed_forms: dict[tuple[type, type], ClosedForm] = {}
+
+
+def register(q: type[Distribution], p: type[Distribution], per_dim: bool = False) -> Callable[[Callable], Callable]:
+    """Decorator that makes a function (q, p) -> Tensor the closed form for these types, in torch's registry as well.
+
+    Args:
+        q: class of the first distribution; subclasses are not matched.
+        p: class of the second distribution; subclasses are not matched.
+        per_dim: whether the function returns one value per event dimension, ``[B, *event]``, rather than ``[B]``.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        form = _closed_forms[q, p] = ClosedForm(function, per_dim)
+        register_kl(q, p)(form)
+        return function
+
+    return decorate
+
+
+def closed_form(q: Distribution, p: Distribution) -> ClosedForm | None:
+    """The registered KL(q || p) for exactly these types, or None."""
+    return _closed_forms.get((type(q), type(p)))
+
+
+@register(DiagonalNormal, StandardNormal, per_dim=True)
+def _diagonal_standard(q: DiagonalNormal, p: StandardNormal) -> Tensor:
+    return 0.5 * (q.mean.square() + torch.expm1(2 * q.log_std)) - q.log_std
+
+
+@register(DiagonalNormal, DiagonalNormal, per_dim=True)
+def _diagonal_diagonal(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
+    log_ratio = q.log_std - p.log_std
+    distance = (q.mean - p.mean) * torch.exp(-p.log_std)
+    return 0.5 * (distance.square() + torch.expm1(2 * log_ratio)) - log_ratio
+
+
+@register(FullNormal, StandardNormal)
+def _full_standard(q: FullNormal, p: StandardNormal) -> Tensor:
+    return 0.5 * (q.variance + q.mean.square() - 1).sum(-1) - q.half_log_det
+
+
+@register(FullNormal, DiagonalNormal)
+def _full_diagonal(q: FullNormal, p: DiagonalNormal) -> Tensor:
+    each = 0.5 * ((q.variance + (q.mean - p.mean).square()) / p.variance - 1) + p.log_std
+    return each.sum(-1) - q.half_log_det
+
+
+@register(FullNormal, FullNormal)
+def _full_full(q: FullNormal, p: FullNormal) -> Tensor:
+    both = torch.cat([q.scale_tril, (q.mean - p.mean).unsqueeze(-1)], -1)  # [B, d, d + 1]
+    whitened = torch.linalg.solve_triangular(p.scale_tril, both, upper=False)
+    return 0.5 * (whitened.square().sum((-2, -1)) - q.mean.shape[-1]) + p.half_log_det - q.half_log_det

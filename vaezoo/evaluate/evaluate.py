@@ -1,0 +1,199 @@
+"""One evaluation for every variant: the same metrics, in nats, on the same data and with the same noise."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+from torchmetrics import Metric
+from tqdm import tqdm
+
+from vaezoo.batch import Batch
+from vaezoo.data.datamodule import DataModule
+from vaezoo.distributions import noise
+from vaezoo.distributions.kl import closed_form
+from vaezoo.estimators import is_exact
+from vaezoo.evaluate.latents import ActiveUnits, MutualInformation, PerDimensionKL
+from vaezoo.evaluate.mean import Mean, SquaredError
+from vaezoo.evaluate.nll import ImportanceWeightedNLL, bits_per_dim
+from vaezoo.evaluate.results import write_results
+from vaezoo.schedules import Schedule
+from vaezoo.variant import Variant
+from vaezoo.variational import Latent, Variational
+
+PIECE = 50  # examples at a time; with 20 samples each they fill the rows that a likelihood decodes at once
+FIELDS = ("elbo", "distortion", "rate", "rate_is", "nll", "nll_standard_error", "bits_per_dim", "active_units")
+FIELDS += ("mutual_information", "kl_per_dimension", "squared_error")  # type: ignore[assignment]
+
+
+@torch.no_grad()
+def evaluate(
+    model: Variant,
+    datamodule: DataModule,
+    k: int = 500,
+    split: str = "test",
+    progress: bool = True,
+    limit: int | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+) -> dict[str, Any]:
+    """Measures a model on one split; the model comes back as it was.
+
+    Several processes share the work and get the same numbers as one; all of them must call this.
+
+    Args:
+        model: any variant; what it does not define is None, with a reason under ``reasons``.
+        datamodule: after ``setup``.
+        k: importance samples of the likelihood, >= 0; 0 leaves the likelihood out.
+        split: ``train``, ``val`` or ``test``.
+        progress: show a progress bar.
+        limit: use only the first this many examples.
+        seed: seed of the noise; the noise of an example depends on it and on the example's position only.
+        device: where to compute; by default where the model was trained, or is.
+
+    Returns:
+        The fields of results.json, see docs; nats per example unless named otherwise.
+    """
+    begin = time.perf_counter()
+    data = datamodule.split(split)
+    size = min(len(data), limit or len(data))
+    rank, world = _ranks()
+    piece = max(1, min(PIECE, size // world))
+    starts = range(0, size, piece)[rank::world]
+    with _evaluating(model, device) as device, noise.ranks(0, 1):
+        probe = _moved(data[:2], device, model.dtype)
+        reasons = undefined(model, probe, k)
+        meters = {name: meter.to(device) for name, meter in _meters(model, k, reasons).items()}
+        hidden = not progress or rank > 0
+        for start in tqdm(starts, f"{split}, k={k}", unit=f" x {piece} images", disable=hidden, leave=False):
+            batch = _moved(data[start : min(start + piece, size)], device, model.dtype)
+            with noise.seeded(EVALUATION, seed, start):
+                _measure(model, batch, meters)
+        measured = {name: meter.compute() for name, meter in meters.items()}
+        measured["rate_is"] = rate_is(model, probe)
+        reasons |= remarks(model, k)
+    seconds = time.perf_counter() - begin
+    report = _report({"split": split, "images": size, "k": k}, model, measured, reasons)
+    return {**report, "seconds": seconds, "images_per_second": size / seconds}
+
+
+def evaluate_run(
+    run_dir: Path,
+    k: int = 500,
+    split: str = "test",
+    progress: bool = True,
+    limit: int | None = None,
+    device: torch.device | str | None = None,
+) -> dict[str, Any]:
+    """Measures a finished run and adds the result to its results.json.
+
+    Args:
+        run_dir: the run's folder.
+        device: where to compute; by default a GPU if there is one.
+        k, split, progress, limit: as in :func:`evaluate`.
+
+    Raises:
+        UsageError: the folder is no finished run.
+    """
+    from vaezoo.build import CONFIG, load
+
+    model = load(run_dir)
+    config = OmegaConf.load(Path(run_dir) / CONFIG)
+    datamodule = hydra.utils.instantiate(config.dataset)
+    datamodule.prepare_data()
+    datamodule.setup()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(config.hardware.matmul_precision)
+    try:
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        results = evaluate(model, datamodule, k, split, progress, limit, device=device)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    write_results(Path(run_dir), results)
+    return results
+
+
+@contextmanager
+def _evaluating(model: Variant, device: torch.device | str | None) -> Iterator[torch.device]:
+    """Eval mode, schedules at their end, on the device; everything as it was afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    home, trainer = model.device, model._trainer
+    away = torch.device(device) if device else trainer.strategy.root_device if trainer is not None else home
+    for module in model.modules():
+        if isinstance(module, Schedule):
+            module.set(1.0)
+    try:
+        yield model.to(away).eval().device
+    finally:
+        model.to(home)
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _meters(model: Variant, k: int, reasons: dict[str, str]) -> dict[str, Metric]:
+    """The metrics that the model defines."""
+    meters: dict[str, Metric] = {
+        "elbo": Mean(),
+        "distortion": Mean(),
+        "rate": Mean(),
+        "nll": ImportanceWeightedNLL(k),
+        "active_units": ActiveUnits(),
+        "kl_per_dimension": PerDimensionKL(),
+        "squared_error": SquaredError(),
+    }
+    if isinstance(model, Variational):
+        meters["mutual_information"] = MutualInformation(model.q)
+    return {name: meter for name, meter in meters.items() if name not in reasons}
+
+
+def _measure(model: Any, batch: Batch, meters: dict[str, Metric]) -> None:
+    """Adds one batch to every meter."""
+    x, c = batch.x, model.condition(batch) if hasattr(model, "condition") else None
+    terms = model.elbo(x, c) if "elbo" in meters else model.terms(batch)
+    meters["distortion"].update(terms["distortion"])
+    meters["squared_error"].update(x, model.reconstruct(x, c))
+    if "elbo" in meters:
+        meters["elbo"].update(terms.elbo)
+        meters["rate"].update(sum(terms[name] for name in terms.rates))
+    if "active_units" in meters:
+        meters["active_units"].update(model.encode(x, c))
+    if "kl_per_dimension" in meters or "mutual_information" in meters:
+        ((q, p, z),) = model.latents(x, c)
+        if "kl_per_dimension" in meters:
+            meters["kl_per_dimension"].update(q, p)
+        if "mutual_information" in meters:
+            meters["mutual_information"].update(x, z, c)
+    if "nll" in meters:
+        meters["nll"].update(model, x, c)
+
+
+def _report(head: dict[str, Any], model: Variant, measured: dict[str, Any], reasons: dict[str, str]) -> dict[str, Any]:
+    """The fields of results.json but the time taken."""
+    reasons = dict(reasons)
+    estimate = measured.pop("nll", None)
+    values: dict[str, Any] = {name: value.tolist() for name, value in measured.items()}
+    if estimate is not None:
+        values["nll"], values["nll_standard_error"] = estimate.mean.item(), estimate.standard_error.item()
+        if "bits_per_dim" not in reasons:
+            values["bits_per_dim"] = bits_per_dim(values["nll"], model.shapes, model.likelihood.discrete)  # type: ignore
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            values[name], reasons[name] = None, f"the result is {value}"
+    return {**head, **{name: values.get(name) for name in FIELDS}, "reasons": reasons}
+
+
+def _moved(batch: Batch, device: torch.device, dtype: torch.dtype | str) -> Batch:
+    y: Tensor | None = batch.y if batch.y is None else batch.y.to(device)
+    return Batch(batch.x.to(device, dtype), y, batch.index.to(device))  # type: ignore[arg-type]
+
+
+def _ranks() -> tuple[int, int]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

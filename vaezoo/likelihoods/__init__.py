@@ -1,0 +1,1 @@
+"""Families of p(x|z): modules that turn a decoder's features into a distribution over examples."""

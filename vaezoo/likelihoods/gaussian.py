@@ -1,0 +1,71 @@
+"""Real values with normal noise."""
+
+import torch
+from torch import Tensor, nn
+
+from vaezoo.distributions.diagonal_normal import DiagonalNormal
+from vaezoo.distributions.optimal_normal import OptimalNormal
+from vaezoo.likelihoods.location_scale import LocationScale, is_bounded
+from vaezoo.registry import register
+from vaezoo.shapes import Shapes
+
+LEAST_LOG_STD = -6.0
+MOMENTUM = 0.1  # share of the newest batch in the held log s*, that of BatchNorm
+
+
+@register(
+    paper="Rybkin et al., ICML 2021, sections 3-4",
+    url="https://arxiv.org/abs/2006.13202",
+    identities=(
+        "test_fixed_gaussian_is_half_the_squared_error",
+        "test_optimal_std_gives_the_closed_form_nll",
+        "test_optimal_std_obeys_the_envelope_theorem",
+    ),
+)
+class Gaussian(nn.Module):
+    r"""Independent normal values around the decoder's mean.
+
+    .. math:: \log p(x|z) = -\sum_i \frac{(x_i - \mu_i)^2}{2 s_i^2} + \tfrac12 \log 2\pi s_i^2
+
+    A fixed s weighs the squared error against the rate, s^2 = beta / 2 for SSE + beta KL. ``optimal`` trains with
+    s*^2 = the mean squared error of the batch, over pixels and examples and all ranks, which couples the batch;
+    in evaluation s is held at a running average of log s* (a buffer), so that p(x|z) is a proper density.
+    The mean goes through a sigmoid where the data lie in [0, 1], as in the decoders of Kingma & Welling and of
+    Rybkin et al.; linear models need ``bounded=false``.
+
+    Args:
+        shapes: sizes of the model.
+        scale: ``fixed``; ``shared``, one learned number; ``pixel``, given by the decoder, the easiest to overfit; or
+            ``optimal``, computed.
+        std: the fixed standard deviation, or where the others start, in units of x, > 0 (not fixed: > exp(-6)).
+        bounded: squash the mean into [0, 1]; None: only where the data lie there.
+
+    Raises:
+        UsageError: an argument is out of range, or bounded is asked for real data.
+
+    Source: lower bound -6 of log s from the authors' code; Kingma & Welling, ICLR 2014, appendix C.2.
+    """
+
+    fits = ("binary", "levels", "unit", "real")
+    discrete = False
+
+    def __init__(self, shapes: Shapes, scale: str = "shared", std: float = 1.0, bounded: bool | None = None) -> None:
+        super().__init__()
+        options = ("fixed", "shared", "pixel", "optimal")
+        self.location_scale = LocationScale(shapes, scale, std, is_bounded(bounded, shapes), LEAST_LOG_STD, options)
+
+    def forward(self, h: Tensor) -> DiagonalNormal:
+        mean, log_std = self.location_scale(h)
+        if self.training and self.location_scale.scale == "optimal":
+            return OptimalNormal(mean, log_std, self.location_scale.event_dims, self._optimum)
+        return DiagonalNormal(mean, log_std, self.location_scale.event_dims)
+
+    @torch.no_grad()
+    def _optimum(self, squared_error: Tensor) -> Tensor:
+        """log s* of the batch on all ranks, moving the held value towards it."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            squared_error = squared_error / torch.distributed.get_world_size()
+            torch.distributed.all_reduce(squared_error)
+        log_std = (0.5 * squared_error.log()).clamp(min=LEAST_LOG_STD)
+        self.location_scale.log_scale.lerp_(log_std.to(self.location_scale.log_scale.dtype), MOMENTUM)
+        return log_std

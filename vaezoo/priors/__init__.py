@@ -1,0 +1,1 @@
+"""Families of p(z): one file, one option of the group ``prior``."""

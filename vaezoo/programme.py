@@ -1,0 +1,71 @@
+"""The order of training as a value: stages in time, each a list of updates."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from vaezoo.batch import Batch
+from vaezoo.terms import Terms
+
+
+@dataclass(frozen=True)
+class Update:
+    """One player's step on one batch.
+
+    Args:
+        name: name of the player, used in logs.
+        terms: computes the objective on a batch; returning None skips the update.
+        modules: modules (or bare Parameters) that the step moves, and nothing else.
+        repeats: steps per batch.
+        optimizer: options that replace those of the ``optimizer`` config, e.g. ``{"betas": (0.5, 0.9)}``.
+    """
+
+    name: str
+    terms: Callable[[Batch], Terms | None]
+    modules: Sequence[nn.Module | nn.Parameter]
+    repeats: int = 1
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters that the step moves, each once."""
+        found: dict[int, nn.Parameter] = {}
+        for module in self.modules:
+            for parameter in [module] if isinstance(module, nn.Parameter) else module.parameters():
+                found[id(parameter)] = parameter
+        return list(found.values())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A span of epochs in which the same updates run on every batch.
+
+    Args:
+        name: name of the stage, used in logs.
+        updates: the updates of one batch, in order.
+        share: share of the epochs, relative to the other stages; every stage gets at least one epoch.
+    """
+
+    name: str
+    updates: Sequence[Update]
+    share: float = 1.0
+
+
+def boundaries(stages: Sequence[Stage], epochs: int) -> list[int]:
+    """First epoch of each stage and, last, the number of epochs.
+
+    Raises:
+        ValueError: there are fewer epochs than stages.
+    """
+    if epochs < len(stages):
+        names = ", ".join(stage.name for stage in stages)
+        raise ValueError(f"trainer.max_epochs={epochs} is too few: the {len(stages)} stages ({names}) need one each")
+    total = sum(stage.share for stage in stages)
+    starts, passed = [0], 0.0
+    for k, stage in enumerate(stages[:-1]):
+        passed += stage.share
+        earliest, latest = starts[-1] + 1, epochs - (len(stages) - 1 - k)
+        starts.append(min(max(round(epochs * passed / total), earliest), latest))
+    return [*starts, epochs]

@@ -1,0 +1,138 @@
+"""What the options of the YAML groups may be: types and ranges, checked when a configuration is composed."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vaezoo.errors import UsageError
+
+
+def _require(name: str, value: object, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise UsageError(f"{name}={value} must be {allowed}")
+
+
+@dataclass
+class Optimizer:
+    """Options of `optimizer=`, described in :func:`vaezoo.optimizers.options`."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    lr: float = 1e-3
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = 0.0
+    final: float = 0.0
+    clip: float | None = None
+
+    def __post_init__(self) -> None:
+        _require("optimizer.lr", self.lr, self.lr > 0, "positive")
+        _require("optimizer.betas", self.betas, len(self.betas) == 2, "two numbers")
+        for beta in self.betas:
+            _require("optimizer.betas", self.betas, 0 <= beta < 1, "in [0, 1)")
+        for name in ("eps", "weight_decay"):
+            _require(f"optimizer.{name}", getattr(self, name), getattr(self, name) >= 0, "at least 0")
+        for name in ("warmup", "final"):
+            _require(f"optimizer.{name}", getattr(self, name), 0 <= getattr(self, name) <= 1, "a share in [0, 1]")
+        _require("optimizer.clip", self.clip, self.clip is None or self.clip > 0, "positive, or null")
+
+
+@dataclass
+class Trainer:
+    """Options of `trainer=`: how long to train and how often to look."""
+
+    max_epochs: int = 20
+    accumulate: int = 1
+    early_stopping: int | None = None
+    ema: float | None = None
+    check_val_every_n_epoch: int = 1
+    log_every_n_batches: int = 50
+    limit_train_batches: int | float = 1.0
+    limit_val_batches: int | float = 1.0
+    deterministic: bool = False
+    progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "accumulate", "check_val_every_n_epoch", "log_every_n_batches"):
+            _require(f"trainer.{name}", getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        _require("trainer.early_stopping", self.early_stopping, (self.early_stopping or 1) >= 1, "at least 1, or null")
+        _require("trainer.ema", self.ema, self.ema is None or 0 < self.ema < 1, "in (0, 1), or null")
+        for name in ("limit_train_batches", "limit_val_batches"):
+            value = getattr(self, name)
+            allowed = value >= 1 if isinstance(value, int) else 0 < value <= 1
+            _require(f"trainer.{name}", value, allowed, "a share in (0, 1.0] or a number of batches >= 1")
+
+
+@dataclass
+class Hardware:
+    """Options of `hardware=`: on what to train, and in which precision."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "cpu"
+    devices: int | Literal["auto"] | list[int] = 1
+    strategy: Literal["auto", "ddp"] = "auto"
+    num_nodes: int = 1
+    precision: Literal["32-true", "64-true", "bf16-true", "16-true", "bf16-mixed", "16-mixed"] = "32-true"
+    matmul_precision: Literal["highest", "high", "medium"] = "high"
+    threads: int | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        _require("hardware.devices", self.devices, self.devices not in (0, []), "at least 1, a list of ids, or auto")
+        _require("hardware.num_nodes", self.num_nodes, self.num_nodes >= 1, "at least 1")
+        _require("hardware.threads", self.threads, self.threads is None or self.threads >= 1, "at least 1, or null")
+        _require("hardware.workers", self.workers, self.workers >= 0, "at least 0")
+
+
+@dataclass
+class Logger:
+    """Options of `logger=`; all but the name are for wandb."""
+
+    name: Literal["csv", "wandb", "tensorboard", "none"] = "csv"
+    project: str = "vaezoo"
+    group: str | None = None
+    job_type: str = "train"
+    tags: list[str] = field(default_factory=list)
+    offline: bool = True
+
+
+@dataclass
+class Callbacks:
+    """Options of `callbacks=`: what a run leaves behind besides its numbers."""
+
+    pictures: bool = True
+    checkpoints: bool = True
+
+
+@dataclass
+class Evaluate:
+    """Options of the evaluation that ends a run."""
+
+    k: int = 500
+
+    def __post_init__(self) -> None:
+        _require("evaluate.k", self.k, self.k >= 0, "at least 0")
+
+
+@dataclass
+class Top:
+    """Options that belong to no group."""
+
+    run_dir: str
+    seed: int = 0
+    latent: int | list[int] = 20
+    resume: str | None = None
+
+    def __post_init__(self) -> None:
+        _require("seed", self.seed, self.seed >= 0, "at least 0")
+        sizes = self.latent if isinstance(self.latent, list) else [self.latent]
+        _require("latent", self.latent, bool(sizes) and min(sizes) >= 1, "made of sizes of at least 1")
+
+
+SCHEMAS: dict[str, type] = {
+    "optimizer": Optimizer,
+    "trainer": Trainer,
+    "hardware": Hardware,
+    "logger": Logger,
+    "callbacks": Callbacks,
+    "evaluate": Evaluate,
+}

@@ -1,0 +1,184 @@
+"""One training run: data, model, fit, evaluation and record, from a composed configuration."""
+
+import os
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hydra
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
+from pytorch_lightning.strategies import DDPStrategy
+
+from vaezoo.build import CONFIG, build, latent_shape, save
+from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
+from vaezoo.callbacks.loggers import close, make_loggers
+from vaezoo.callbacks.pictures import Pictures
+from vaezoo.callbacks.progress import Progress
+from vaezoo.callbacks.record import Record
+from vaezoo.errors import UsageError, near
+from vaezoo.evaluate.evaluate import evaluate, write_results
+from vaezoo.files import write
+from vaezoo.variant import Variant
+
+
+@dataclass
+class Run:
+    """A finished run.
+
+    Args:
+        path: its folder.
+        model: the trained model, in eval mode.
+        results: what results.json holds; empty without an evaluation.
+    """
+
+    path: Path
+    model: Variant
+    results: dict[str, Any] = field(default_factory=dict)
+
+
+def train(config: DictConfig) -> Run:
+    """Trains, evaluates and records what a configuration describes.
+
+    Args:
+        config: what :func:`vaezoo.compose` returns; ``config.run_dir`` is the folder that the run fills.
+
+    Raises:
+        UsageError: the data, the model or the hardware do not allow the run; nothing has been trained then.
+        Interrupted: a signal stopped the run; ``resume=RUN`` continues it.
+        NotFiniteError: a term became NaN or infinite.
+    """
+    config, checkpoint = _resumed(config)
+    run_dir = Path(config.run_dir).absolute()
+    _prepare(config)
+    data = hydra.utils.instantiate(config.dataset)
+    data.prepare_data()
+    data.setup()
+    shapes = data.shapes(latent_shape(config.latent))
+    seed_everything(config.seed, verbose=False)
+    model = build(config, shapes)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    loggers = make_loggers(config.logger, run_dir, plain, resuming=checkpoint is not None)
+    record = Record(run_dir, config, data, model)
+    trainer = _trainer(config, run_dir, model, loggers, record)
+    if trainer.is_global_zero:
+        write(run_dir / CONFIG, OmegaConf.to_yaml(config, resolve=True))
+    results: dict[str, Any] = {}
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        model.eval()
+        if trainer.is_global_zero:
+            save(model, run_dir)
+        if config.evaluate.k:
+            results = evaluate(model, data, k=config.evaluate.k, progress=config.trainer.progress_bar)
+            if trainer.is_global_zero:
+                write_results(run_dir, results)
+    finally:
+        close(loggers)
+    return Run(run_dir, model, results)
+
+
+def _resumed(config: DictConfig) -> tuple[DictConfig, str | None]:
+    """The run's own configuration, with what the user changes, and the checkpoint to continue from."""
+    if not config.resume:
+        return config, None
+    place = Path(config.resume)
+    checkpoint = place / "checkpoints" / "last.ckpt" if place.is_dir() else place
+    run_dir = place if place.is_dir() else place.parent.parent
+    for file in (checkpoint, run_dir / CONFIG):
+        if not file.is_file():
+            raise UsageError(f"resume={config.resume}: there is no {file}")
+    own = OmegaConf.load(run_dir / CONFIG)
+    assert isinstance(own, DictConfig)
+    OmegaConf.set_struct(own, False)
+    for text in config.overrides:
+        key, _, _ = text.lstrip("+").partition("=")
+        if key in own.choices:
+            raise UsageError(f"{text} cannot change on resume: {run_dir} keeps its {key}={own.choices[key]}")
+        if key not in ("resume", "run_dir"):
+            OmegaConf.update(own, key, OmegaConf.select(config, key))
+    own.run_dir, own.resume = str(run_dir), str(checkpoint)
+    return own, str(checkpoint)
+
+
+def _prepare(config: DictConfig) -> None:
+    """Process-wide settings of the hardware."""
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
+    warnings.filterwarnings("ignore", message=".*modules in eval mode.*")
+    # Lightning sets this variable, with which every optimizer step asks the driver anew whether there is a GPU
+    os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+    hardware = config.hardware
+    if hardware.threads:
+        torch.set_num_threads(hardware.threads)
+    torch.set_float32_matmul_precision(hardware.matmul_precision)
+    available = ["cpu", *(["gpu"] if torch.cuda.is_available() else [])]
+    if hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise UsageError(f"hardware.accelerator={hardware.accelerator}: this machine has no usable GPU; use hardware=cpu")
+    if hardware.strategy not in ("auto", "ddp"):
+        hint = near(hardware.strategy, ("auto", "ddp"))
+        raise UsageError(f"hardware.strategy={hardware.strategy} is unknown; there are auto, ddp{hint} ({available})")
+
+
+def _trainer(config: DictConfig, run_dir: Path, model: Variant, loggers: list, record: Callback) -> Trainer:
+    hardware, options = config.hardware, config.trainer
+    return Trainer(
+        accelerator=hardware.accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.num_nodes,
+        strategy=_strategy(hardware.strategy, model),
+        precision=hardware.precision,
+        max_epochs=options.max_epochs,
+        accumulate_grad_batches=options.accumulate,
+        check_val_every_n_epoch=options.check_val_every_n_epoch,
+        log_every_n_steps=options.log_every_n_batches,
+        limit_train_batches=options.limit_train_batches,
+        limit_val_batches=options.limit_val_batches,
+        deterministic=options.deterministic,
+        logger=loggers or False,
+        callbacks=_callbacks(config, run_dir, record),
+        default_root_dir=run_dir,
+        enable_progress_bar=options.progress_bar,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        inference_mode=False,  # penalties on gradients need autograd in evaluation too
+    )
+
+
+def _strategy(name: str, model: Variant) -> Any:
+    if name != "ddp":
+        return name
+    everything = {id(p) for p in model.parameters()}
+    partial = any(
+        len(stage.updates) > 1 or {id(p) for p in stage.updates[0].parameters} != everything for stage in model.stages
+    )
+    return DDPStrategy(find_unused_parameters=partial, broadcast_buffers=False)
+
+
+def _callbacks(config: DictConfig, run_dir: Path, record: Callback) -> list[Callback]:
+    options, chosen = config.trainer, [record]
+    if options.progress_bar:
+        chosen.append(Progress())
+    if options.ema:
+        chosen.append(EMAWeightAveraging(decay=options.ema, use_buffers=False))
+    if config.callbacks.pictures:
+        chosen.append(Pictures(run_dir / "pictures"))
+    if options.early_stopping:
+        chosen.append(LastStageEarlyStopping("val/loss", patience=options.early_stopping, check_on_train_epoch_end=False))
+    if config.callbacks.checkpoints:
+        chosen.append(Checkpoints(run_dir / "checkpoints"))
+    return chosen
+
+
+class LastStageEarlyStopping(EarlyStopping):
+    """Stops when the validation loss no longer falls, in the last stage only: earlier ones have other objectives."""
+
+    def _should_skip_check(self, trainer: Trainer) -> bool:
+        model = trainer.lightning_module
+        early = isinstance(model, Variant) and model.stage_index < len(model.stages) - 1
+        return early or super()._should_skip_check(trainer)

@@ -1,0 +1,278 @@
+"""The training step that every variant shares."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, ClassVar
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from vaezoo import optimizers, resume
+from vaezoo.batch import Batch
+from vaezoo.distributions import noise
+from vaezoo.errors import UsageError
+from vaezoo.meters import Meters
+from vaezoo.programme import Stage, Update, boundaries
+from vaezoo.schedules import Schedule
+from vaezoo.shapes import Shapes
+from vaezoo.terms import Terms
+
+TRAINING, VALIDATION, TEST = 0, 1, 2  # first key of the noise, so that the three never share a draw
+
+
+class Variant(LightningModule, ABC):
+    """A model that states its objective as terms and its order of training as a programme.
+
+    If every stage has one update, Lightning optimises automatically and all of its Trainer flags work. With several
+    players in a stage each update is a step of its own; gradients are then clipped through ``optimizer.clip``.
+
+    Args:
+        shapes: what the data and the latent size fix.
+        optimizer: options of :func:`vaezoo.optimizers.options`.
+        seed: seed of the noise of training and validation.
+    """
+
+    uses: ClassVar[tuple[str, ...]] = ()  # part groups that the variant reads
+
+    def __init__(self, shapes: Shapes, optimizer: Mapping[str, Any] | None = None, seed: int = 0) -> None:
+        super().__init__()
+        self.shapes = shapes
+        self.seed = seed
+        self.optimizer_options = optimizers.options(optimizer)
+        self.meters = Meters()
+        self.stage_index = 0
+        self._stages: list[Stage] = []
+
+    @abstractmethod
+    def terms(self, batch: Batch) -> Terms:
+        """The report and, by default, the objective; in eval mode it changes no state."""
+
+    def programme(self) -> Sequence[Stage]:
+        """The order of training; by default one stage in which one update moves everything."""
+        return [Stage("train", [Update("train", self.terms, [self])])]
+
+    def start(self, x: Tensor) -> None:
+        """Data-dependent initialisation, once before training: by default that of the parts that have a ``start``.
+
+        Args:
+            x: a fixed batch of training data, ``[N, *event]``; every process gets the same one.
+        """
+        for part in self.children():
+            if hasattr(type(part), "start"):
+                part.start(x)  # type: ignore[operator]
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The programme, asked for once."""
+        if not self._stages:
+            self._stages = list(self.programme())
+        return self._stages
+
+    @property
+    def automatic_optimization(self) -> bool:
+        """True if every stage has one update."""
+        return all(len(stage.updates) == 1 for stage in self.stages)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that training is in."""
+        return self.stages[self.stage_index]
+
+    @property
+    def progress(self) -> float:
+        """Batches seen / batches planned, in [0, 1]; 1 outside training. Derived from the trainer's loop state."""
+        trainer = self._trainer
+        if trainer is None or not trainer.training:
+            return 1.0
+        return min(1.0, self.batches_seen / max(1, trainer.max_epochs * trainer.num_training_batches))
+
+    @property
+    def batches_seen(self) -> int:
+        """Batches trained before the present one, over all epochs."""
+        loop = self.trainer.fit_loop
+        ready = loop.epoch_loop.batch_progress.current.ready
+        return loop.epoch_progress.current.processed * self.trainer.num_training_batches + max(0, ready - 1)
+
+    @property
+    def stage_progress(self) -> float:
+        """Share of the present stage that has passed, in [0, 1]."""
+        first, last = self._epochs[self.stage_index : self.stage_index + 2]
+        n = self.trainer.num_training_batches
+        return min(1.0, max(0.0, (self.batches_seen - first * n) / max(1, (last - first) * n)))
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        self._epochs = boundaries(self.stages, self._planned_epochs())
+        self._schedules = [module for module in self.modules() if isinstance(module, Schedule)]
+        self._rate_moves = self.optimizer_options["schedule"] != "constant" or self.optimizer_options["warmup"] > 0
+        self._ranks = ExitStack()
+        self._ranks.enter_context(noise.ranks(self.trainer.global_rank, self.trainer.world_size))
+        if not self.automatic_optimization:
+            self._check_flags()
+
+    def _planned_epochs(self) -> int:
+        epochs = self.trainer.max_epochs
+        if not epochs or epochs < 0:
+            raise UsageError("trainer.max_epochs must be given: schedules and stages are shares of it")
+        return epochs
+
+    def _check_flags(self) -> None:
+        trainer = self.trainer
+        refused = {
+            "gradient_clip_val": (trainer.gradient_clip_val, "optimizer.clip"),
+            "accumulate_grad_batches": (trainer.accumulate_grad_batches > 1, "a larger dataset.batch_size"),
+            "max_steps": (trainer.max_steps != -1, "trainer.max_epochs"),
+        }
+        for flag, (given, instead) in refused.items():
+            if given:
+                raise UsageError(
+                    f"Trainer({flag}=...) does not work with the several players of {type(self).__name__}; use {instead}"
+                )
+
+    def on_fit_end(self) -> None:
+        self._ranks.close()
+
+    def on_train_start(self) -> None:
+        if self.trainer.ckpt_path is None and self.trainer.fit_loop.epoch_progress.current.processed == 0:
+            self._start()
+        self._freeze()
+
+    def _start(self) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if hasattr(data, "split"):
+            split = data.split("train")
+            x = split[:: max(1, len(split) // 1000)].x
+        else:
+            x = next(iter(self.trainer.train_dataloader))[0]
+        with torch.no_grad(), noise.seeded(self.seed):
+            self.start(x.to(self.device))
+        if self.trainer.world_size > 1:
+            for tensor in [*self.parameters(), *self.buffers()]:
+                torch.distributed.broadcast(tensor.data, src=0)
+
+    def on_train_epoch_start(self) -> None:
+        epoch = self.trainer.current_epoch
+        index = max(k for k in range(len(self.stages)) if self._epochs[k] <= epoch)
+        if index != self.stage_index:
+            self.stage_index = index
+            self.trainer.strategy.setup_optimizers(self.trainer)
+            self._freeze()
+
+    def _freeze(self) -> None:
+        """Only what an update of the present stage names may move; the rest is frozen and in eval mode."""
+        moved = {id(p) for update in self.stage.updates for p in update.parameters}
+        for parameter in self.parameters():
+            parameter.requires_grad_(id(parameter) in moved)
+            parameter.grad = None
+        self._frozen = [
+            module
+            for module in self.modules()
+            if any(True for _ in module.parameters()) and not any(id(p) in moved for p in module.parameters())
+        ]
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Variant":
+        super().train(mode)
+        for module in getattr(self, "_frozen", []):
+            module.eval()
+        return self
+
+    # -- one batch -------------------------------------------------------------------------------------------------
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        seen = self.batches_seen
+        noise.reseed(TRAINING, self.seed, seen)
+        if self._schedules:
+            progress = self.progress
+            for schedule in self._schedules:
+                schedule.set(progress)
+        if self._rate_moves:
+            for update, optimizer in zip(self.stage.updates, self.trainer.optimizers, strict=True):
+                chosen = {**self.optimizer_options, **update.optimizer}
+                for group in optimizer.param_groups:
+                    group["lr"] = optimizers.learning_rate(chosen, self.stage_progress)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        if self.automatic_optimization:
+            terms = self.stage.updates[0].terms(batch)
+            if terms is None:
+                return None
+            loss = terms.loss
+            self.meters.train(terms, loss)
+            return loss
+        everything = [p for update in self.stage.updates for p in update.parameters]
+        wrapped = self.optimizers(use_pl_optimizer=True)
+        for update, optimizer in zip(self.stage.updates, wrapped if isinstance(wrapped, list) else [wrapped], strict=True):
+            self._play(update, optimizer, batch, everything)
+        return None
+
+    def _play(self, update: Update, optimizer: Any, batch: Batch, everything: list[nn.Parameter]) -> None:
+        own = {id(parameter) for parameter in update.parameters}
+        for parameter in everything:
+            parameter.requires_grad_(id(parameter) in own)
+        for _ in range(update.repeats):
+            terms = update.terms(batch)
+            if terms is not None:
+                loss = terms.loss
+                self.meters.train(terms, loss, prefix=f"{update.name}/")
+                optimizer.zero_grad()
+                self.manual_backward(loss)
+                optimizer.step()
+        for parameter in everything:
+            parameter.requires_grad_(True)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        if (clip := self.optimizer_options["clip"]) is not None:
+            moved = [p for group in optimizer.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(moved, clip, foreach=False)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:
+            self.meters.flush(self)
+
+    def on_train_epoch_end(self) -> None:
+        self.meters.flush(self)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        noise.reseed(VALIDATION, self.seed, batch_idx)
+        self.meters.held_out(self.terms(batch), len(batch.x))
+
+    def on_validation_epoch_start(self) -> None:
+        for schedule in self.modules():
+            if isinstance(schedule, Schedule):
+                schedule.set(1.0)
+
+    def on_validation_epoch_end(self) -> None:
+        self.meters.report(self, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        noise.reseed(TEST, self.seed, batch_idx)
+        self.meters.held_out(self.terms(batch), len(batch.x))
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def on_test_epoch_end(self) -> None:
+        self.meters.report(self, "test")
+
+    # -- optimizers and checkpoints --------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        updates = self.stage.updates
+        return [optimizers.make(u.parameters, {**self.optimizer_options, **u.optimizer}) for u in updates]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.meters.flush(self)
+        checkpoint["stage"] = self.stage_index
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.stage_index = checkpoint["stage"]
+        resume.canonical(checkpoint)

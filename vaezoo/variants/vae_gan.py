@@ -1,0 +1,83 @@
+"""The VAE whose reconstruction error is measured in the features of a critic."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from vaezoo.batch import Batch
+from vaezoo.estimators import rate
+from vaezoo.networks.adapt import adapt
+from vaezoo.networks.critic import Critic
+from vaezoo.programme import Stage, Update
+from vaezoo.registry import register
+from vaezoo.terms import Terms
+from vaezoo.variational import Variational
+
+
+@register(
+    paper="Larsen et al., ICML 2016, algorithm 1",
+    url="https://arxiv.org/abs/1512.09300",
+    family="adversarial",
+    defaults={"encoder": "conv", "decoder": "conv", "likelihood": "gaussian"},
+    identities=("test_vae_gan_reconstruction_does_not_move_the_critic", "test_each_update_moves_only_its_own_modules"),
+)
+class VAEGAN(Variational):
+    r"""Replaces the pixel-wise distortion by a Gaussian one on a critic's features, and adds the critic's game.
+
+    .. math:: \mathcal L_{enc} = \mathcal L_{prior} + \mathcal L_{feat},\quad
+              \mathcal L_{dec} = \gamma\,\mathcal L_{feat} - \mathcal L_{GAN},\quad \mathcal L_D = -\mathcal L_{GAN}
+
+    with :math:`\mathcal L_{prior} = KL(q\|p)`, :math:`\mathcal L_{feat} = \frac12\|D_l(x) - D_l(\tilde x)\|^2` and
+    :math:`\mathcal L_{GAN} = \log D(x) + \log(1-D(\tilde x)) + \log(1-D(x_p))`; :math:`\tilde x` decodes a sample of q,
+    :math:`x_p` one of p. The decoder plays the non-saturating game. ``distortion`` is reported, not optimised.
+
+    Args:
+        gamma: weight of the feature distortion in the decoder's objective, >= 0.
+        betas: Adam's betas of the three players.
+        critic: factory of :math:`D_l`, like that of an encoder; None takes the encoder's.
+        parts: the parts of :class:`~vaezoo.variational.Variational`.
+
+    Source: Larsen et al., ICML 2016 (arXiv 1512.09300), algorithm 1.
+    """
+
+    def __init__(
+        self, gamma: float = 1.0, betas: tuple[float, float] = (0.5, 0.999), critic: Any = None, **parts: Any
+    ) -> None:
+        super().__init__(**parts)
+        self.gamma, self.adam = gamma, {"betas": tuple(betas)}
+        self.critic = Critic(adapt(critic or parts["encoder"], self.shapes.replace(condition=()), "encoder"))
+
+    def programme(self) -> Sequence[Stage]:
+        encoder = Update("encoder", self.terms, [self.encoder, self.posterior, self.prior], optimizer=self.adam)
+        decoder = Update("decoder", self.decoding, [self.decoder, self.likelihood], optimizer=self.adam)
+        critic = Update("critic", self.judging, [self.critic], optimizer=self.adam)
+        return [Stage("game", [encoder, decoder, critic])]
+
+    def terms(self, batch: Batch) -> Terms:
+        c = self.condition(batch)
+        ((q, p, z),) = self.latents(batch.x, c)
+        px = self.decode(z, c)
+        feature = self.critic.distortion(batch.x, px.mean)
+        return Terms(distortion=-px.log_prob(batch.x), rate=rate(q, p, z), feature=feature).weighted(distortion=0.0)
+
+    def decoding(self, batch: Batch) -> Terms:
+        """gamma x feature distortion, and the non-saturating game."""
+        reconstructed, dreamt = self.fakes(batch)
+        game = softplus(-self.critic(reconstructed)) + softplus(-self.critic(dreamt))
+        return Terms(feature=self.critic.distortion(batch.x, reconstructed), game=game).weighted(feature=self.gamma)
+
+    def judging(self, batch: Batch) -> Terms:
+        """Minus [log D(x) + log(1 - D(x~)) + log(1 - D(x_p))]."""
+        with torch.no_grad():
+            reconstructed, dreamt = self.fakes(batch)
+        real, others = softplus(-self.critic(batch.x)), (reconstructed, dreamt)
+        return Terms(game=real + sum(softplus(self.critic(fake)) for fake in others))
+
+    def fakes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Means of p(x|z) for z from q(z|x) and for z from p(z), ``[B, *event]`` each."""
+        c = self.condition(batch)
+        (latent,) = self.latents(batch.x, c)
+        return self.decode(latent.z, c).mean, self.decode(self.ancestral(len(batch.x), c), c).mean
