@@ -1,6 +1,8 @@
 """A zoo of autoencoders and VAEs: each variant one short file, every other choice an axis of its own."""
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 from vaezoo.registry import register
@@ -41,9 +43,17 @@ __all__ = [*_LAZY, "register"]
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'vaezoo' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+class _Package(types.ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "train" and isinstance(value, types.ModuleType):
+            value = value.train  # `vaezoo.train` is the function, whoever imports the module of that name
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

@@ -6,8 +6,9 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Union
 
-import hydra
+from hydra.utils import get_object
 from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from vaezoo import registry, settings
 from vaezoo.choices import groups, options
@@ -21,8 +22,9 @@ def check(config: DictConfig) -> None:
         UsageError: the first thing that is wrong.
     """
     blocks = {*groups(), *settings.SCHEMAS}
-    for group in blocks - {"experiment"} - set(config):
-        raise UsageError(f"{group} cannot be removed (options: {', '.join(options(group))})")
+    for group in (*registry.GROUPS, "dataset", *settings.SCHEMAS):
+        if group not in config:
+            raise UsageError(f"{group} cannot be removed (options: {', '.join(options(group))})")
     hints = typing.get_type_hints(settings.Top)
     top = {}
     for name, value in _plain(config).items():
@@ -78,7 +80,10 @@ def _options_of(group: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], 
         return typing.get_type_hints(settings.SCHEMAS[group]), True
     if "_target_" not in values:
         return {}, group in registry.GROUPS
-    target = hydra.utils.get_object(values["_target_"])
+    try:
+        target = get_object(values["_target_"])
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"{group}._target_={values['_target_']} cannot be imported: {error}") from error
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     takes_more = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(target).parameters.values())
     handed = registry.HANDED if group in registry.GROUPS else ()
@@ -86,11 +91,14 @@ def _options_of(group: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], 
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    try:
+        return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    except OmegaConfBaseException as error:
+        raise UsageError(str(error).splitlines()[0]) from error
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:
-    from vaezoo.schedules import Schedule  # here, for it needs torch and the listings above do not
+    from vaezoo.schedules import Schedule  # here, for it needs torch and importing this module should not
 
     members = _members(hint)
     if Schedule in members:

@@ -1,6 +1,7 @@
 """Which groups there are and what each offers, from the registry and the conf folders; nothing is imported."""
 
 import importlib.metadata
+from functools import cache
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -18,6 +19,7 @@ def conf_dir() -> Path:
     raise FileNotFoundError(f"no conf folder with a train.yaml in or beside {registry.PACKAGE}")
 
 
+@cache
 def plugin_dirs() -> dict[str, Path]:
     """The conf folder of each other package that has the entry point ``vaezoo.conf``, found without importing it."""
     found = {}
@@ -30,8 +32,8 @@ def plugin_dirs() -> dict[str, Path]:
 
 def groups() -> list[str]:
     """Every group that has options."""
-    folders = {child.name for root in _roots() for child in root.iterdir() if child.is_dir()}
-    return sorted({*registry.GROUPS, *(name for name in folders if name.isidentifier() and not name.startswith("_"))})
+    folders = {file.parent.name for root in _roots() for file in root.glob("*/*.yaml")}
+    return sorted({*registry.GROUPS, *folders} - {"hydra"})
 
 
 def options(group: str) -> list[str]:

@@ -41,6 +41,7 @@ flags: -m, --multirun  one run per combination of comma-separated values
        --info          print where the configuration comes from and stop
 """
 
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -157,16 +158,12 @@ def _evaluate(given: argparse.Namespace) -> int:
     for run in given.runs:
         _check_run(run)
     from vaezoo.evaluate.evaluate import evaluate_run
+    from vaezoo.evaluate.results import format_results
 
     for run in given.runs:
         print(run)
-        results = evaluate_run(run, k=given.k)
-        print("\n".join(f"  {name:<24} {_number(value)}" for name, value in results.items()))
+        print(format_results(evaluate_run(run, k=given.k)))
     return 0
-
-
-def _number(value: object) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def _sample(given: argparse.Namespace) -> int:
@@ -176,9 +173,10 @@ def _sample(given: argparse.Namespace) -> int:
 
     from vaezoo.build import load
     from vaezoo.distributions import noise
+    from vaezoo.variational import Variational
 
     model = load(given.run_dir)
-    if len(model.shapes.event) != 3 or not hasattr(model, "sample"):
+    if len(model.shapes.event) != 3 or not isinstance(model, Variational):
         raise UsageError(f"{given.run_dir} does not draw pictures: it has no prior, or its data are no pictures")
     with torch.no_grad(), noise.seeded(given.seed):
         pictures = model.sample(given.n)

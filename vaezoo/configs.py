@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -74,10 +75,13 @@ def install() -> None:
     OmegaConf.register_new_resolver("vz_folder", _folder_name, replace=True)
 
 
-def _folder_name(overrides: str) -> str:
-    """A readable folder name that depends on nothing but the job's overrides."""
-    name = re.sub(r"[^\w.=,+-]+", "_", overrides) or "default"
-    return name if len(name) <= 100 else f"{name[:90]}-{hashlib.sha1(overrides.encode()).hexdigest()[:8]}"
+def _folder_name(overrides: Sequence[str]) -> str:
+    """A readable folder name that depends on nothing but a run's overrides; what differs most often comes first."""
+    first = ("variant", "experiment", "dataset", "seed")
+    rank = {override: (first.index(k) if (k := override.partition("=")[0]) in first else 4) for override in overrides}
+    text = ",".join(sorted(overrides, key=lambda override: (rank[override], override)))
+    name = re.sub(r"[^\w.=,+-]+", "_", text) or "default"
+    return name if len(name) <= 100 else f"{name[:90]}-{hashlib.sha1(text.encode()).hexdigest()[:8]}"
 
 
 def node(group: str, name: str) -> Any:
@@ -118,16 +122,7 @@ def check_sweep(overrides: Sequence[str]) -> None:
     Raises:
         UsageError: as `compose`.
     """
-    parsed = _parse(overrides)
-    values: list[list[str]] = []
-    for override in parsed:
-        swept = override.is_sweep_override()
-        if swept and not (override.is_choice_sweep() or override.is_range_sweep()):
-            continue  # a glob or an interval: its values are Hydra's
-        texts = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
-        values.append([f"{override.get_key_element()}={text}" for text in texts])
-        if override.is_delete():
-            values[-1] = [override.input_line or ""]
+    values = [each for override in _parse(overrides) if (each := _values(override))]
     first = [each[0] for each in values]
     compose(first)
     for position, each in enumerate(values):
@@ -159,11 +154,11 @@ def explain(error: Exception, overrides: Sequence[str]) -> UsageError:
         for override in parsed:
             if override.is_sweep_override():
                 raise UsageError(f"{override.input_line} lists several values: add -m to run one after the other")
-        chosen = [override for override in parsed if override.key_or_group in groups()]
+        chosen = [o for o in parsed if o.key_or_group in groups() or "/" in o.key_or_group]
         for override in chosen:
             _check_option(override.key_or_group, override.value())
         if len(chosen) < len(parsed):
-            bare = _compose([override.input_line for override in chosen])
+            bare = _compose([override.input_line or "" for override in chosen])
             for override in parsed:
                 if override not in chosen and not override.is_add():
                     check_path(override.key_or_group.split("."), override.value(), bare)
@@ -171,6 +166,20 @@ def explain(error: Exception, overrides: Sequence[str]) -> UsageError:
         return found
     lines = [line.strip() for line in (*str(error).splitlines(), *str(error.__cause__ or "").splitlines())]
     return UsageError(" ".join(line for line in lines[:4] if line))
+
+
+def _values(override: Override) -> list[str]:
+    """The overrides that a sweep makes of one; none where only its sweeper knows them."""
+    value = override.value()
+    if not override.is_sweep_override():
+        return [override.input_line or ""]
+    if isinstance(value, Glob):
+        texts: Iterable[str] = value.filter(options(override.key_or_group))
+    elif override.is_discrete_sweep():
+        texts = override.sweep_string_iterator()
+    else:
+        return []
+    return [f"{override.get_key_element()}={text}" for text in texts]
 
 
 def _compose(overrides: list[str]) -> DictConfig:
@@ -187,7 +196,7 @@ def _compose(overrides: list[str]) -> DictConfig:
         GlobalHydra.instance().hydra = outer
 
 
-def _parse(overrides: Sequence[str]) -> list[Any]:
+def _parse(overrides: Sequence[str]) -> list[Override]:
     for override in overrides:
         try:
             OverridesParser.create().parse_override(override)
@@ -208,7 +217,7 @@ def _check_duplicates() -> None:
 
 
 def _check_option(group: str, name: Any) -> None:
-    if name is None or not isinstance(name, str):
+    if not isinstance(name, str) or group not in groups():
         return
     if group in registry.GROUPS and name in registry.names(group):
         registry.find(group, name)

@@ -32,8 +32,8 @@ def listing(group: str = "variant", family: str | None = None) -> str:
             what, status = (card.paper, card.status) if group == "variant" else (_summary(group, name), "")
             rows.append((name, card.family if group == "variant" else "", what, status + origin))
     if family is not None and family not in families:
-        known = sorted(filter(None, families))
-        raise UsageError(f"--family {family} is unknown{near(family, known)} (families: {', '.join(known)})")
+        named = sorted(filter(None, families))
+        raise UsageError(f"--family {family} is unknown{near(family, named)} (families: {', '.join(named)})")
     return table(rows)
 
 

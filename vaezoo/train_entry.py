@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -28,38 +29,51 @@ def main() -> int:
         if not {"-m", "--multirun"}.isdisjoint(flags):
             configs.check_sweep(overrides)
         elif not flags:
-            configs.compose(overrides)
+            _continue_in_place(configs.compose(sys.argv[1:]).resume)
         hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name="train")(_job)()
     except UsageError as error:
-        return refuse(error)
+        return _refuse(error)
     except (HydraException, OmegaConfBaseException) as error:
-        return refuse(configs.explain(error, overrides))
+        return _refuse(configs.explain(error, overrides))
     return 0
 
 
-def refuse(error: UsageError) -> int:
-    """Tell a user's error in one line."""
+def _continue_in_place(resume: str | None) -> None:
+    """A resumed run goes on in its own folder."""
+    if resume:
+        place = Path(resume)
+        sys.argv.append(f"hydra.run.dir='{place if place.is_dir() else place.parent.parent}'")
+
+
+def _refuse(error: UsageError) -> int:
     print(f"error: {error}", file=sys.stderr)
     return 2
 
 
 def _job(config: DictConfig) -> None:
+    """One run: of one command, or of a sweep."""
     settings = HydraConfig.get()
+    in_sweep = settings.mode == RunMode.MULTIRUN
     config = configs.finish(config, settings, settings.runtime.output_dir)
     from vaezoo.callbacks.checkpoints import Interrupted
+    from vaezoo.evaluate.results import format_results
     from vaezoo.train import train
 
     try:
+        if in_sweep and config.hardware.strategy == "ddp" and "SLURM_PROCID" not in os.environ:
+            raise UsageError("hardware.strategy=ddp works in single runs only: each process would start its own sweep")
         run = train(config)
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            print(f"run: {run.path}")
     except Interrupted as stop:
         print(f"{stop}; continue with: vaezoo train resume={config.run_dir}", file=sys.stderr)
         raise SystemExit(128 + stop.signal) from stop
     except UsageError as error:
-        if settings.mode == RunMode.MULTIRUN:
-            raise  # the other jobs go on
-        raise SystemExit(refuse(error)) from error
+        with suppress(OSError):
+            Path(config.run_dir).rmdir()  # if nothing was written
+        if in_sweep:
+            raise  # the other runs go on
+        raise SystemExit(_refuse(error)) from error
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print("\n".join([*([format_results(run.results)] if run.results else []), f"run: {run.path}"]))
 
 
 if __name__ == "__main__":

@@ -112,6 +112,10 @@ class DataModule(LightningDataModule):
             train, val = self._hold_out(train)
         elif self.val_size is not None:
             raise UsageError(f"dataset.val_size={self.val_size}: {self.name} has a validation split of its own")
+        for name, part in (("val", val), ("test", raw.test)):
+            if _event(part) != _event(train):
+                shapes = f"{_event(train)} and {_event(part)}"
+                raise UsageError(f"train and {name} examples of {self.name} have different shapes: {shapes}")
         self._support = self._check_support(raw.support)
         labels = [part.y for part in (train, val, raw.test) if part.y is not None]
         counted = [int(y.max()) + 1 for y in labels if not y.is_floating_point()]
@@ -224,6 +228,10 @@ class DataModule(LightningDataModule):
         if dist.is_available() and dist.is_initialized():
             return dist.get_rank(), dist.get_world_size()
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+def _event(part: Part) -> tuple[int, ...]:
+    return tuple(part.x.shape[1:]) if isinstance(part.x, Tensor) else part.x.shape
 
 
 def _find(source: str, options: dict[str, Any]) -> Callable[..., Raw]:

@@ -45,10 +45,10 @@ class Pictures(Dataset[Tensor]):
         if isinstance(index, int):
             picture = self._decode(self.files[index])
             if tuple(picture.shape) != self.shape:
-                height, width = picture.shape[1:]
+                (_, height, width), (_, usual_height, usual_width) = picture.shape, self.shape
                 raise UsageError(
-                    f"{self.files[index]} has {width}x{height} pixels, {self.files[0]} has "
-                    f"{self.shape[2]}x{self.shape[1]}: set dataset.resize to bring them to one size"
+                    f"{self.files[index]} has {width}x{height} pixels, others have {usual_width}x{usual_height}: "
+                    "set dataset.resize to bring them to one size"
                 )
             return picture
         chosen = self.files[index] if isinstance(index, slice) else [self.files[i] for i in index.tolist()]

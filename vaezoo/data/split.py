@@ -12,6 +12,7 @@ from vaezoo.batch import Batch
 from vaezoo.data import draws
 from vaezoo.data.pictures import Pictures
 from vaezoo.data.raw import Part
+from vaezoo.errors import UsageError
 
 
 class Split:
@@ -58,13 +59,17 @@ class Split:
     def stream(self, plan: list[Tensor], workers: int) -> Iterator[Tensor | None]:
         """The stored rows of each batch of ``plan`` where they are files, read ahead by ``workers`` processes."""
         if isinstance(self.x, Tensor):
-            return repeat(None, len(plan))
+            yield from repeat(None, len(plan))
+            return
         indices = [index.tolist() for index in plan]
         # its own generator: a DataLoader would otherwise advance the one that training noise comes from
         own = torch.Generator()
-        return iter(
-            DataLoader(self.x, batch_sampler=indices, num_workers=workers, collate_fn=torch.stack, generator=own)
-        )
+        try:
+            yield from DataLoader(
+                self.x, batch_sampler=indices, num_workers=workers, collate_fn=torch.stack, generator=own
+            )
+        except UsageError as error:  # from a worker: its text ends with ours, after a traceback
+            raise UsageError(str(error).strip().splitlines()[-1].split("UsageError: ")[-1]) from error
 
     def mean(self, limit: int = 1000) -> Tensor:
         """Mean stored example as x in [0, 1], ``[*event]``; of files, the mean of ``limit`` that are evenly spread."""
@@ -92,11 +97,12 @@ class Split:
         key = draws.stream(self.name) if self.fixed else draws.stream(self.name, self.seed, epoch)
         size, where = rows[0].numel(), index.numpy()
         if self.dequantise:
-            noise = _like(draws.bits(key, where, size, "uint16"), rows)
+            noise = _like(draws.bits(key, where, size, "uint16").astype("float32"), rows)
             return rows.float().mul_(65536).add_(noise).div_(2**24)  # every step is exact in float32
         if byte:
             return _ones(rows > _like(draws.thresholds(key, where, size), rows))
-        return _ones(rows > _like(draws.bits(key, where, size, "uint32") >> 8, rows).float().div_(2**24))
+        noise = _like((draws.bits(key, where, size, "uint32") >> 8).astype("float32"), rows)
+        return _ones(rows > noise.div_(2**24))
 
 
 def _ones(true: Tensor) -> Tensor:

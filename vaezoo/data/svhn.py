@@ -19,4 +19,4 @@ def load(root: Path) -> Raw:
 
 
 def _part(split: Any) -> Part:
-    return Part(torch.from_numpy(split.data), torch.from_numpy(split.labels).long())
+    return Part(torch.from_numpy(split.data).contiguous(), torch.from_numpy(split.labels).long())

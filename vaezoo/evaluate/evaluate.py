@@ -2,8 +2,6 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +15,32 @@ from tqdm import tqdm
 from vaezoo.batch import Batch
 from vaezoo.data.datamodule import DataModule
 from vaezoo.distributions import noise
-from vaezoo.distributions.kl import closed_form
-from vaezoo.estimators import is_exact
 from vaezoo.evaluate.latents import ActiveUnits, MutualInformation, PerDimensionKL
 from vaezoo.evaluate.mean import Mean, SquaredError
+from vaezoo.evaluate.mode import evaluating, on_device
 from vaezoo.evaluate.nll import ImportanceWeightedNLL, bits_per_dim
+from vaezoo.evaluate.results import format_results as format_results
 from vaezoo.evaluate.results import write_results
-from vaezoo.schedules import Schedule
+from vaezoo.evaluate.undefined import EVALUATION, rate_is, remarks, undefined
 from vaezoo.variant import Variant
-from vaezoo.variational import Latent, Variational
+from vaezoo.variational import Variational
 
 PIECE = 50  # examples at a time; with 20 samples each they fill the rows that a likelihood decodes at once
-FIELDS = ("elbo", "distortion", "rate", "rate_is", "nll", "nll_standard_error", "bits_per_dim", "active_units")
-FIELDS += ("mutual_information", "kl_per_dimension", "squared_error")  # type: ignore[assignment]
+FIELDS = (
+    "elbo",
+    "distortion",
+    "rate",
+    "rate_is",
+    "nll",
+    "nll_standard_error",
+    "bits_per_dim",
+    "active_units",
+    "mutual_information",
+    "kl_per_dimension",
+    "squared_error",
+)
 
 
-@torch.no_grad()
 def evaluate(
     model: Variant,
     datamodule: DataModule,
@@ -58,7 +66,7 @@ def evaluate(
         device: where to compute; by default where the model was trained, or is.
 
     Returns:
-        The fields of results.json, see docs; nats per example unless named otherwise.
+        dict: The fields of one evaluation in results.json; nats per example unless named otherwise.
     """
     begin = time.perf_counter()
     data = datamodule.split(split)
@@ -66,18 +74,18 @@ def evaluate(
     rank, world = _ranks()
     piece = max(1, min(PIECE, size // world))
     starts = range(0, size, piece)[rank::world]
-    with _evaluating(model, device) as device, noise.ranks(0, 1):
-        probe = _moved(data[:2], device, model.dtype)
+    with evaluating(model, device):
+        probe = on_device(data[:2], model)
         reasons = undefined(model, probe, k)
-        meters = {name: meter.to(device) for name, meter in _meters(model, k, reasons).items()}
+        meters = {name: meter.to(model.device) for name, meter in _meters(model, k, reasons).items()}
         hidden = not progress or rank > 0
         for start in tqdm(starts, f"{split}, k={k}", unit=f" x {piece} images", disable=hidden, leave=False):
-            batch = _moved(data[start : min(start + piece, size)], device, model.dtype)
+            batch = on_device(data[start : min(start + piece, size)], model)
             with noise.seeded(EVALUATION, seed, start):
                 _measure(model, batch, meters)
         measured = {name: meter.compute() for name, meter in meters.items()}
         measured["rate_is"] = rate_is(model, probe)
-        reasons |= remarks(model, k)
+        reasons |= remarks(model)
     seconds = time.perf_counter() - begin
     report = _report({"split": split, "images": size, "k": k}, model, measured, reasons)
     return {**report, "seconds": seconds, "images_per_second": size / seconds}
@@ -117,23 +125,6 @@ def evaluate_run(
         torch.set_float32_matmul_precision(before)
     write_results(Path(run_dir), results)
     return results
-
-
-@contextmanager
-def _evaluating(model: Variant, device: torch.device | str | None) -> Iterator[torch.device]:
-    """Eval mode, schedules at their end, on the device; everything as it was afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    home, trainer = model.device, model._trainer
-    away = torch.device(device) if device else trainer.strategy.root_device if trainer is not None else home
-    for module in model.modules():
-        if isinstance(module, Schedule):
-            module.set(1.0)
-    try:
-        yield model.to(away).eval().device
-    finally:
-        model.to(home)
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _meters(model: Variant, k: int, reasons: dict[str, str]) -> dict[str, Metric]:
@@ -177,20 +168,17 @@ def _report(head: dict[str, Any], model: Variant, measured: dict[str, Any], reas
     """The fields of results.json but the time taken."""
     reasons = dict(reasons)
     estimate = measured.pop("nll", None)
-    values: dict[str, Any] = {name: value.tolist() for name, value in measured.items()}
+    values: dict[str, Any] = {n: v.tolist() if isinstance(v, Tensor) else v for n, v in measured.items()}
     if estimate is not None:
         values["nll"], values["nll_standard_error"] = estimate.mean.item(), estimate.standard_error.item()
         if "bits_per_dim" not in reasons:
-            values["bits_per_dim"] = bits_per_dim(values["nll"], model.shapes, model.likelihood.discrete)  # type: ignore
+            likelihood: Any = model.likelihood
+            values["bits_per_dim"] = bits_per_dim(values["nll"], model.shapes, likelihood.discrete)
     for name, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
+        numbers = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, float)]
+        if not all(map(math.isfinite, numbers)):
             values[name], reasons[name] = None, f"the result is {value}"
     return {**head, **{name: values.get(name) for name in FIELDS}, "reasons": reasons}
-
-
-def _moved(batch: Batch, device: torch.device, dtype: torch.dtype | str) -> Batch:
-    y: Tensor | None = batch.y if batch.y is None else batch.y.to(device)
-    return Batch(batch.x.to(device, dtype), y, batch.index.to(device))  # type: ignore[arg-type]
 
 
 def _ranks() -> tuple[int, int]:

@@ -71,7 +71,7 @@ class MutualInformation(Metric):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, x: Tensor, z: Tensor, c: Tensor | None = None) -> None:
-        """Adds data ``[B, *event]``, one posterior sample of each ``[B, *latent]`` and conditions ``[B, *condition]``."""
+        """Adds x ``[B, *event]``, one posterior sample of each ``[B, *latent]`` and c ``[B, *condition]``."""
         room = self.points - self._seen
         self._seen += len(x)
         if room > 0:
@@ -95,7 +95,7 @@ class MutualInformation(Metric):
         for start in range(0, len(x), AT_ONCE):
             those = slice(start, start + AT_ONCE)
             log_q = _pairs(self.q_of(x[those], None if c is None else c[those]), z).double()  # [N, at once]
-            own.append(log_q[those].diagonal())
+            own.append(log_q[those].diagonal().clone())  # a view would keep all of log_q
             aggregate = torch.logaddexp(aggregate, log_q.logsumexp(1))
         return (torch.cat(own) - aggregate + log(len(z))).mean()
 
@@ -104,5 +104,5 @@ def _pairs(q: Distribution, z: Tensor) -> Tensor:
     """log q_j(z_i) for the J posteriors of q and the N points of z, ``[N, J]``."""
     if isinstance(q, DiagonalNormal):  # two products of matrices in place of [N, J, d]
         j = len(q.mean)
-        return NormalMixture(q.mean.new_zeros(j), q.mean, q.log_std).component_log_probs(z) + log(j)
+        return NormalMixture(q.mean.new_zeros(j), q.mean, q.log_std.expand_as(q.mean)).component_log_probs(z) + log(j)
     return torch.cat([q.log_prob(some.unsqueeze(1)) for some in z.split(AT_ONCE)])

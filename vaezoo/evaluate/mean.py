@@ -8,7 +8,7 @@ from torchmetrics import Metric
 class Mean(Metric):
     r"""The mean over examples of anything that is summed over the dimensions of an example: distortion, rate, ELBO.
 
-    .. math:: \bar v = \frac1N \sum_n v_n,\qquad \mathrm{se}(\bar v) = \sqrt{\tfrac{1}{N (N - 1)} \sum_n (v_n - \bar v)^2}
+    .. math:: \bar v = \frac1N \sum_n v_n
 
     Sums are kept in double precision, so the result does not depend on batches and processes.
     """
@@ -42,6 +42,6 @@ class Mean(Metric):
 class SquaredError(Mean):
     r"""Mean over examples of :math:`\|x - \hat x\|^2`, summed over dimensions."""
 
-    def update(self, x: Tensor, reconstruction: Tensor) -> None:
+    def update(self, x: Tensor, reconstruction: Tensor) -> None:  # type: ignore[override]
         """Adds x and its reconstruction, ``[B, *event]`` each."""
         super().update((x - reconstruction).double().square().flatten(1).sum(1))

@@ -20,7 +20,10 @@ class Estimate(NamedTuple):
 class ImportanceWeightedNLL(Mean):
     r"""Upper bound on the negative log-likelihood from exactly k importance samples per example.
 
-    .. math:: \mathrm{NLL}_k = -\frac1N \sum_n \log \frac1k \sum_{i=1}^k \frac{p(x_n, z_i)}{q(z_i|x_n)},\quad z_i \sim q(z|x_n)
+    .. math:: \mathrm{NLL}_k = \frac1N \sum_n \ell_n,\quad
+              \ell_n = -\log \frac1k \sum_{i=1}^k \frac{p(x_n, z_i)}{q(z_i|x_n)},\ z_i \sim q(z|x_n)
+
+    Its standard error is :math:`\sqrt{\sum_n (\ell_n - \mathrm{NLL}_k)^2 / (N (N - 1))}`.
 
     Args:
         k: importance samples, >= 1; the bound falls with k.
@@ -50,13 +53,6 @@ def bits_per_dim(nll: float, shapes: Shapes, discrete: bool) -> float:
         nll: negative log-likelihood, nats per example.
         shapes: gives D and where x lives.
         discrete: whether p(x|z) is a probability mass.
-
-    Raises:
-        ValueError: the likelihood is a density of data that are not dequantised.
     """
     bits = nll / (shapes.dimensions * log(2))
-    if discrete:
-        return bits
-    if shapes.support == "unit":
-        return bits + 8
-    raise ValueError(f"a density of {shapes.support} data that are not dequantised has no bits per dimension")
+    return bits if discrete else bits + 8

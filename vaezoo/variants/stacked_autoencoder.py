@@ -57,8 +57,7 @@ class StackedAutoencoder(Variant):
 
     def layer_terms(self, batch: Batch, k: int) -> Terms:
         """Distortion of layer k on the codes below it, ``[B]`` nats."""
-        h = self.encode(batch.x, depth=k)
-        layer = self.layers[k]
+        h, layer = self.encode(batch.x, depth=k), self.layers[k]
         return Terms(distortion=-DiagonalNormal(layer.back(layer(h)), h.new_zeros(())).log_prob(h))
 
     def terms(self, batch: Batch) -> Terms:
@@ -78,5 +77,4 @@ class StackedAutoencoder(Variant):
         return DiagonalNormal(z.reshape(-1, *self.shapes.event), z.new_zeros(()), event_dims=len(self.shapes.event))
 
     def reconstruct(self, x: Tensor, c: None = None) -> Tensor:
-        """The mean of p(x|z) at the code, ``[B, *event]``."""
         return self.decode(self.encode(x)).mean

@@ -30,22 +30,20 @@ class VAEGAN(Variational):
     .. math:: \mathcal L_{enc} = \mathcal L_{prior} + \mathcal L_{feat},\quad
               \mathcal L_{dec} = \gamma\,\mathcal L_{feat} - \mathcal L_{GAN},\quad \mathcal L_D = -\mathcal L_{GAN}
 
-    with :math:`\mathcal L_{prior} = KL(q\|p)`, :math:`\mathcal L_{feat} = \frac12\|D_l(x) - D_l(\tilde x)\|^2` and
+    :math:`\mathcal L_{prior} = KL(q\|p)`, :math:`\mathcal L_{feat} = \frac12\|D_l(x) - D_l(\tilde x)\|^2` and
     :math:`\mathcal L_{GAN} = \log D(x) + \log(1-D(\tilde x)) + \log(1-D(x_p))`; :math:`\tilde x` decodes a sample of q,
     :math:`x_p` one of p. The decoder plays the non-saturating game. ``distortion`` is reported, not optimised.
 
     Args:
         gamma: weight of the feature distortion in the decoder's objective, >= 0.
-        betas: Adam's betas of the three players.
-        critic: factory of :math:`D_l`, like that of an encoder; None takes the encoder's.
+        betas: Adam's betas of the players.
+        critic: factory of :math:`D_l`, like an encoder's, which None takes.
         parts: the parts of :class:`~vaezoo.variational.Variational`.
 
     Source: Larsen et al., ICML 2016 (arXiv 1512.09300), algorithm 1.
     """
 
-    def __init__(
-        self, gamma: float = 1.0, betas: tuple[float, float] = (0.5, 0.999), critic: Any = None, **parts: Any
-    ) -> None:
+    def __init__(self, gamma: float = 1.0, betas: tuple[float, ...] = (0.5, 0.999), critic: Any = None, **parts: Any):
         super().__init__(**parts)
         self.gamma, self.adam = gamma, {"betas": tuple(betas)}
         self.critic = Critic(adapt(critic or parts["encoder"], self.shapes.replace(condition=()), "encoder"))
@@ -58,10 +56,10 @@ class VAEGAN(Variational):
 
     def terms(self, batch: Batch) -> Terms:
         c = self.condition(batch)
-        ((q, p, z),) = self.latents(batch.x, c)
-        px = self.decode(z, c)
-        feature = self.critic.distortion(batch.x, px.mean)
-        return Terms(distortion=-px.log_prob(batch.x), rate=rate(q, p, z), feature=feature).weighted(distortion=0.0)
+        (latent,) = self.latents(batch.x, c)
+        px = self.decode(latent.z, c)
+        pixels, features = -px.log_prob(batch.x), self.critic.distortion(batch.x, px.mean)
+        return Terms(distortion=pixels, rate=rate(*latent), feature=features).weighted(distortion=0.0)
 
     def decoding(self, batch: Batch) -> Terms:
         """gamma x feature distortion, and the non-saturating game."""
@@ -72,9 +70,8 @@ class VAEGAN(Variational):
     def judging(self, batch: Batch) -> Terms:
         """Minus [log D(x) + log(1 - D(x~)) + log(1 - D(x_p))]."""
         with torch.no_grad():
-            reconstructed, dreamt = self.fakes(batch)
-        real, others = softplus(-self.critic(batch.x)), (reconstructed, dreamt)
-        return Terms(game=real + sum(softplus(self.critic(fake)) for fake in others))
+            fakes = self.fakes(batch)
+        return Terms(game=softplus(-self.critic(batch.x)) + sum(softplus(self.critic(fake)) for fake in fakes))
 
     def fakes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Means of p(x|z) for z from q(z|x) and for z from p(z), ``[B, *event]`` each."""

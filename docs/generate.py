@@ -1,0 +1,263 @@
+"""Writes what the documentation derives from the code: a page per variant and part, and the tables.
+
+`python docs/generate.py` also brings the generated sections of README.md up to date.
+"""
+
+import ast
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+sys.path.insert(0, str(ROOT))
+
+from vaezoo import describe, registry  # noqa: E402
+
+OUT = DOCS / "reference"
+PARTS = tuple(group for group in registry.GROUPS if group != "variant")
+SECTION = re.compile(r"^(Args|Returns|Raises|Example|Yields):\s*$", re.MULTILINE)
+PUBLISHED = re.compile(r"published\s+(?:\w+\s+)?(-?\d+(?:\.\d+)?)")
+
+
+# -- the pages of variants and parts -----------------------------------------------------------------------------------
+
+
+def reference(out: Path = OUT) -> None:
+    """Writes one page per variant and part, their indices and the table of results into ``out``."""
+    out.mkdir(exist_ok=True)
+    pages = {f"{group}-{name}.md": page(group, name) for group in registry.GROUPS for name in built_in(group)}
+    pages |= {"variants.md": variants(), "parts.md": parts(), "_results.md": results() + "\n"}
+    for file in out.glob("*.md"):
+        if file.name not in pages:
+            file.unlink()
+    for name, text in pages.items():
+        if not (out / name).is_file() or (out / name).read_text() != text:
+            (out / name).write_text(text)
+
+
+def built_in(group: str) -> list[str]:
+    """Names of a group that come from this package."""
+    return [name for name, entry in sorted(registry.entries(group).items()) if entry.distribution == "vaezoo"]
+
+
+def page(group: str, name: str) -> str:
+    """The page of one variant or part, in MyST Markdown."""
+    entry, card = registry.find(group, name), registry.card(group, name)
+    node = registry.definition(group, name)
+    assert node is not None, f"{entry.target} is not where the registry says"
+    text, sections = split(ast.get_docstring(node) or "")
+    lines = [f"# `{name}`" + ("" if group == "variant" else f" ({group})"), ""]
+    lines += [f"`{group}={name}` is `{entry.target.replace(':', '.')}`.", "", rst(text)]
+    if options := describe.signature(group, name):
+        lines += ["", "## Options", "", rst(option_table(group, options, arguments(sections.get("Args", ""))))]
+    if raises := arguments(sections.get("Raises", "")):
+        lines += ["", rst("\n".join(f"Raises ``{error}`` if {when}" for error, when in raises.items()))]
+    if facts := card_table(group, card):
+        lines += ["", "## Card", "", facts]
+    if group == "variant" and (code := body(entry.target, node)):
+        lines += ["", "## Code", "", "```python", code, "```"]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def split(docstring: str) -> tuple[str, dict[str, str]]:
+    """A docstring's text, and its sections by title; a source that ends it belongs to the text."""
+    source = re.search(r"^Source:[\s\S]*", docstring, re.MULTILINE)
+    docstring = docstring[: source.start()] if source else docstring
+    text, *rest = SECTION.split(docstring)
+    sections = dict(zip(rest[::2], rest[1::2], strict=True))
+    for title, section in sections.items():  # what is not indented follows the section
+        inside = re.match(r"(?:\s*\n|[ \t]+.*\n?)*", section)
+        assert inside
+        sections[title], after = section[: inside.end()], section[inside.end() :]
+        text += after
+    return "\n\n".join(filter(None, [text.strip(), source[0].strip() if source else ""])), sections
+
+
+def arguments(section: str) -> dict[str, str]:
+    """Name to meaning from the ``Args`` or ``Raises`` of a docstring."""
+    found: dict[str, str] = {}
+    for item in re.split(r"\n(?=\S)", textwrap.dedent(section).strip()):
+        name, colon, meaning = item.partition(":")
+        if colon:
+            found[name.strip()] = " ".join(meaning.split())
+    return found
+
+
+def rst(text: str) -> str:
+    return f"```{{eval-rst}}\n{text}\n```"
+
+
+def option_table(group: str, options: Iterable[Sequence[str]], meanings: Mapping[str, str]) -> str:
+    rows = [("option", "type", "default", "meaning")]
+    rows += [(f"``{group}.{n}``", f"``{kind}``", f"``{value}``", meanings.get(n, "")) for n, kind, value in options]
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 20 18 14 48", ""]
+    for row in rows:
+        lines += [f"   {'* -' if k == 0 else '  -'} {cell}".rstrip() for k, cell in enumerate(row)]
+    return "\n".join(lines)
+
+
+def card_table(group: str, card: registry.Card) -> str:
+    """What a class says about itself, as a Markdown table."""
+    limits = "; ".join(f"[{other}](variant-{other}.md) at {values(at)}" for other, at in card.limits.items())
+    facts = {
+        "paper": f"[{card.paper}]({card.url})" if card.url else card.paper,
+        "family": card.family,
+        "status": status(card) if group == "variant" else "",
+        "limits": limits,
+        "default parts": ", ".join(f"[`{g}={p}`]({g}-{p}.md)" for g, p in card.defaults.items()),
+        "needs": ", ".join(card.requires),
+        "tests": ", ".join(f"`{name}`" for name in card.identities),
+        "experiments": ", ".join(f"`{name}`" for name in card.reproduces),
+    }
+    rows = [f"| {title} | {text} |" for title, text in facts.items() if text]
+    return "\n".join(["| | |", "|---|---|", *rows]) if rows else ""
+
+
+def values(at: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{key}={value}`" for key, value in at.items()) or "its defaults"
+
+
+def status(card: registry.Card) -> str:
+    """The card's status; "reproduced" only where a result has been recorded."""
+    if card.status == "reproduced" and not set(card.reproduces) & {stored["experiment"] for stored in recorded()}:
+        return "verified" if card.identities else "experimental"
+    return card.status
+
+
+def body(target: str, node: ast.ClassDef) -> str:
+    """The class without decorators and docstring; nothing if nothing is left."""
+    statements = node.body[1:] if ast.get_docstring(node) else node.body
+    if not statements:
+        return ""
+    module = target.partition(":")[0].split(".")
+    source = ROOT.joinpath(*module).with_suffix(".py").read_text().splitlines()
+    first = min([statements[0].lineno, *(d.lineno for d in getattr(statements[0], "decorator_list", []))])
+    head = f"class {node.name}({', '.join(map(ast.unparse, node.bases))}):"
+    return "\n".join([head, *source[first - 1 : node.end_lineno]])
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def variants() -> str:
+    """The index of variants, by family."""
+    lines = ["# Variants", "", STATUS, ""]
+    for family, names in by_family().items():
+        lines += [f"## {family}", "", variant_table(names, "variant-{}.md"), ""]
+    toctree = "\n".join(f"{name} <variant-{name}>" for name in built_in("variant"))
+    return "\n".join([*lines, f"```{{toctree}}\n:hidden:\n\n{toctree}\n```"]) + "\n"
+
+
+def by_family() -> dict[str, list[str]]:
+    families: dict[str, list[str]] = {}
+    for name in built_in("variant"):
+        families.setdefault(registry.card("variant", name).family or "other", []).append(name)
+    return dict(sorted(families.items()))
+
+
+def variant_table(names: Iterable[str], link: str = "") -> str:
+    """Names, papers and statuses as a Markdown table; ``link`` is where a name's page is."""
+    lines = ["| variant | paper | status |", "|---|---|---|"]
+    for name in names:
+        card = registry.card("variant", name)
+        title = f"[`{name}`]({link.format(name)})" if link else f"`{name}`"
+        lines.append(f"| {title} | {f'[{card.paper}]({card.url})' if card.url else card.paper} | {status(card)} |")
+    return "\n".join(lines)
+
+
+def parts() -> str:
+    """The index of parts, by group."""
+    lines = ["# Parts", "", "Any part goes with any variant that uses its group, unless the page says otherwise.", ""]
+    for group in PARTS:
+        lines += [f"## {group}", "", "| option | what it is |", "|---|---|"]
+        lines += [f"| [`{name}`]({group}-{name}.md) | {summary(group, name)} |" for name in built_in(group)]
+        lines += [""]
+    toctree = "\n".join(f"{group}={name} <{group}-{name}>" for group in PARTS for name in built_in(group))
+    return "\n".join([*lines, f"```{{toctree}}\n:hidden:\n\n{toctree}\n```"]) + "\n"
+
+
+def summary(group: str, name: str) -> str:
+    """The first sentence of a docstring, as Markdown."""
+    node = registry.definition(group, name)
+    first = " ".join(((ast.get_docstring(node) if node else "") or "").partition("\n\n")[0].split())
+    first = re.sub(r":math:`([^`]*)`", lambda found: f"${found[1]}$".replace("|", r"\vert "), first)
+    first = re.sub(r":\w+:`~?([^`]*)`", r"`\1`", first)
+    return first.replace("``", "`").replace("|", r"\|")
+
+
+STATUS = """\
+- *reproduced*: a recorded run stands beside a published number in the [results](../results.md).
+- *verified*: tests pin its objective to an exact reference or an identity of the paper.
+- *experimental*: it keeps the contract that every variant keeps; nothing more has been checked."""
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def recorded(folder: Path = DOCS / "results") -> list[dict[str, Any]]:
+    """The recorded runs: each file holds a run's results.json and which experiment it was."""
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        stored = json.loads(file.read_text())
+        found.append({"experiment": file.stem, **stored})
+    return found
+
+
+def results() -> str:
+    """The recorded runs as a Markdown table."""
+    runs = recorded()
+    if not runs:
+        return "No results are recorded yet."
+    lines = ["| experiment | variant | dataset | NLL (nats) | K | bits/dim | published |", "|---|---|---|---|---|---|---|"]
+    for run in runs:
+        about = experiment(run["experiment"])
+        error = run.get("nll_standard_error")
+        nll = number(run.get("nll")) + (f" ± {number(error)}" if error is not None else "")
+        cells = [f"`{run['experiment']}`", *(run.get(key) or about.get(key) or "" for key in ("variant", "dataset"))]
+        cells += [nll, str(run.get("k") or ""), number(run.get("bits_per_dim"), 3)]
+        lines.append(f"| {' | '.join([*cells, number(run.get('published', about.get('published'))) or '–'])} |")
+    return "\n".join(lines)
+
+
+def number(value: Any, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}" if isinstance(value, int | float) else str(value)
+
+
+def experiment(name: str) -> dict[str, Any]:
+    """Variant, dataset and published number of an experiment, as its file states them."""
+    file = ROOT / "conf" / "experiment" / f"{name}.yaml"
+    if not file.is_file():
+        return {}
+    text = file.read_text()
+    about: dict[str, Any] = dict(re.findall(r"override /(variant|dataset): *(\w+)", text))
+    comment = " ".join(line for line in text.splitlines() if line.startswith("#"))
+    if found := PUBLISHED.search(comment):
+        about["published"] = float(found[1])
+    return about
+
+
+# -- README ------------------------------------------------------------------------------------------------------------
+
+
+def readme(text: str) -> str:
+    """README.md with its generated sections brought up to date."""
+    names = [name for family in by_family().values() for name in family]
+    for title, new in {"variants": variant_table(names), "results": results()}.items():
+        begin, end = f"<!-- {title}: generated by docs/generate.py -->", f"<!-- end of {title} -->"
+        before, _, rest = text.partition(begin)
+        _, found, after = rest.partition(end)
+        if not found:
+            raise ValueError(f"README.md has no section between {begin!r} and {end!r}")
+        text = f"{before}{begin}\n\n{new}\n\n{end}{after}"
+    return text
+
+
+if __name__ == "__main__":
+    reference()
+    file = ROOT / "README.md"
+    file.write_text(readme(file.read_text()))
