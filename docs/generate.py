@@ -213,7 +213,10 @@ def results() -> str:
     runs = recorded()
     if not runs:
         return "No results are recorded yet."
-    lines = ["| experiment | variant | dataset | NLL (nats) | K | bits/dim | published |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| experiment | variant | dataset | NLL (nats) | K | bits/dim | published |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for run in runs:
         about = experiment(run["experiment"])
         error = run.get("nll_standard_error")

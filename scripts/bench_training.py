@@ -16,8 +16,8 @@ All sides have equal networks and batches and score grey pixels k/255 by their b
 - torchvision: Lightning's Trainer as it comes, a DataLoader of torchvision's MNIST, the loss logged in each step
 
 ``step_overhead_us`` is the time of a step of our trainer less that of the loop, for one 16x16 layer and batches of 8.
-``iw_vs_naive`` is the likelihood with 5000 samples as ``vaezoo evaluate`` computes it over one image at a time in chunks
-of 100 samples, both with our matrix products; ``help_seconds`` and ``list_seconds`` are medians of whole processes.
+``iw_vs_naive`` is the likelihood with 5000 samples as ``vaezoo evaluate`` computes it, over one image at a time in
+chunks of 100 samples with PyTorch's default matrix products; ``help_seconds`` and ``list_seconds`` are whole processes.
 """
 
 import argparse
@@ -71,9 +71,10 @@ GOALS = {
     "list_seconds": "<= 1",
 }
 BATCH, CHANNELS = 128, (32, 64, 128, 256)
-AS_THEY_COME = ("vs_pythae", "vs_torchvision_loader")  # without our choice of matrix products
+AS_THEY_COME = ("vs_pythae", "vs_torchvision_loader", "iw_vs_naive")  # with PyTorch's default matrix products
 GREY = ["likelihood=bernoulli", "likelihood.allow_relaxed=true"]
-CONV = ["latent=64", "encoder=conv", "encoder.channels=[32,64,128,256]", "decoder=conv", "decoder.channels=[32,64,128,256]"]
+CONV = ["latent=64", *(f"{part}=conv" for part in ("encoder", "decoder"))]
+CONV += [f"{part}.channels={list(CHANNELS)}" for part in ("encoder", "decoder")]
 
 
 class Clock(Callback):
@@ -86,7 +87,7 @@ class Clock(Callback):
         self.seconds = time.perf_counter() - self.begin
 
 
-def ours(overrides: list[str], steps: int, folder: Path, make: Callable[[DictConfig, Shapes], Variant] = build) -> float:
+def ours(overrides: list[str], steps: int, folder: Path, make: Callable[..., Variant] = build) -> float:
     """:func:`vaezoo.train` up to the end of training, with a clock; ``make`` builds the model."""
     run_dir = folder / str(time.monotonic_ns())
     lengths = ["trainer.max_epochs=2", "trainer.check_val_every_n_epoch=3", f"trainer.limit_train_batches={steps}"]
@@ -249,19 +250,20 @@ def naive(model: Variational, x: Tensor, k: int) -> float:
     return (time.perf_counter() - begin) / len(x)
 
 
-def process(command: str) -> float:
-    """Seconds of one ``vaezoo`` process, interpreter included."""
+def command(argument: str) -> float:
+    """Seconds of a whole process."""
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "vaezoo", command], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "vaezoo", argument], check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begin
 
 
 def alternate(sides: dict[str, Callable[[], float]], count: int, images: int) -> dict[str, list[float]]:
     """Seconds that each side takes for ``images``, one number per round."""
-    names, times = list(sides), {name: [] for name in sides}
+    names, chosen = list(sides), compose().hardware.matmul_precision
+    times: dict[str, list[float]] = {name: [] for name in names}
     for k in range(count):
         for name in names[k % len(names) :] + names[: k % len(names)]:
-            torch.set_float32_matmul_precision("highest" if name in AS_THEY_COME else "medium")
+            torch.set_float32_matmul_precision("highest" if name in AS_THEY_COME else chosen)
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
                 times[name].append(sides[name]())
     for name, seconds in times.items():
@@ -299,22 +301,16 @@ def measure(root: Path, folder: Path, wanted: list[str], count: int, quick: bool
     }
     if not find_spec("pythae"):
         del mlps["vs_pythae"]
-    groups: list[tuple[Callable[[], float], dict[str, Any], int]] = [
-        (partial(ours, mnist, steps, folder), mlps, steps * BATCH),
-        (
-            partial(ours, padded, conv_steps, folder),
-            {"conv_vs_loop": partial(vae_loop, conv, grids, conv_steps)},
-            conv_steps * BATCH,
-        ),
-        (
-            partial(ours, tiny, tiny_steps, folder, lambda config, shapes: Tiny(shapes, config.optimizer)),
-            {"step_overhead_us": partial(tiny_loop, vectors, tiny_steps)},
-            tiny_steps * 8,
-        ),
-        (partial(batched, model, x, k), {"iw_vs_naive": partial(naive, model, x[:few], k)}, 1),
+    conv_loop = partial(vae_loop, conv, grids, conv_steps)
+    ours_tiny = partial(ours, tiny, tiny_steps, folder, lambda config, shapes: Tiny(shapes, config.optimizer))
+    groups: list[tuple[int, Callable[[], float], dict[str, Any]]] = [
+        (steps * BATCH, partial(ours, mnist, steps, folder), mlps),
+        (conv_steps * BATCH, partial(ours, padded, conv_steps, folder), {"conv_vs_loop": conv_loop}),
+        (tiny_steps * 8, ours_tiny, {"step_overhead_us": partial(tiny_loop, vectors, tiny_steps)}),
+        (1, partial(batched, model, x, k), {"iw_vs_naive": partial(naive, model, x[:few], k)}),
     ]
     found: dict[str, float | None] = dict.fromkeys(GOALS)
-    for mine, others, images in groups:
+    for images, mine, others in groups:
         others = {key: side for key, side in others.items() if key in wanted}
         if others:
             times = alternate({"ours": mine, **others}, count, images)
@@ -324,9 +320,9 @@ def measure(root: Path, folder: Path, wanted: list[str], count: int, quick: bool
                 found[key] = median((a - b) / tiny_steps * 1e6 for a, b in pairs)
             else:
                 found[key] = median(b / a for a, b in pairs)
-    for key, command in (("help_seconds", "--help"), ("list_seconds", "list")):
+    for key, argument in (("help_seconds", "--help"), ("list_seconds", "list")):
         if key in wanted:
-            found[key] = median(process(command) for _ in range(count))
+            found[key] = median(command(argument) for _ in range(count))
     return found
 
 

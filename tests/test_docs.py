@@ -18,8 +18,10 @@ from vaezoo.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- not run: (?P<reason>[^\n]*?) -->\n+)?```(?P<kind>bash|console|python)\n(?P<text>.*?)\n```", re.S)
-QUICK = ["trainer=debug", "trainer.max_epochs=1", "evaluate.k=0"]  # in place of the budgets that readers see
+BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<reason>[^\n]*?) -->\n+)?```(?P<kind>bash|console|python)\n(?P<text>.*?)\n```", re.S
+)
+QUICK = ["trainer=debug", "trainer.max_epochs=1", "callbacks.pictures=false", "evaluate.k=0"]  # budgets for a test
 REAL = ("mnist", "fashion_mnist", "frey_faces")
 
 

@@ -1,18 +1,18 @@
 """Terms, schedules, programmes and optimizers, and the numbers that a training run reports."""
 
+import csv
 import math
 
 import pytest
 import torch
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
+from torch.utils.data import DataLoader
 
 from tests.conftest import quick_trainer
 from vaezoo import optimizers, variant
 from vaezoo.batch import Batch
-from vaezoo.data.datamodule import DataModule
 from vaezoo.errors import UsageError
-from vaezoo.likelihoods.gaussian import Gaussian
 from vaezoo.meters import NotFiniteError
 from vaezoo.networks import mlp
 from vaezoo.programme import Stage, Update, boundaries
@@ -40,8 +40,9 @@ def test_weights_change_the_loss_and_not_what_is_reported():
 def test_weight_zero_is_reported_and_has_no_gradient():
     value = torch.tensor([1.0, 3.0], requires_grad=True)
     terms = Terms(distortion=torch.ones(2, requires_grad=True), shadow=value / 0.0).weighted(shadow=0)
-    terms.loss.backward()
-    assert terms.loss == 1 and value.grad is None and math.isinf(terms.means["shadow"])
+    loss = terms.loss
+    loss.backward()
+    assert loss.item() == 1 and value.grad is None and terms.means["shadow"].isinf()
 
 
 def test_every_rate_counts_in_the_elbo():
@@ -56,7 +57,7 @@ def test_weighting_adds_to_the_weights_so_far():
 
 @pytest.mark.parametrize("weights", [{"rates": 1.0}, {"distortion": 0, "rate": 0, "penalty": 0}])
 def test_wrong_weights_are_refused(weights):
-    with pytest.raises(ValueError, match="no term|every term"):
+    with pytest.raises(ValueError, match=r"no term|every term"):
         _ = some_terms().weighted(**weights).loss
 
 
@@ -222,8 +223,6 @@ def small(cls, data, **options):
 
 def logged(folder, part):
     """Rows of metrics.csv with ``part`` in them, as numbers."""
-    import csv
-
     with open(next(folder.rglob("metrics.csv")), newline="") as file:
         rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
     return [row for row in rows if any(key.startswith(f"{part}/") for key in row)]
@@ -242,15 +241,13 @@ def test_logged_terms_are_raw_and_add_up_to_the_logged_loss(digits, tmp_path):
     assert rows[-1]["val/elbo"] == pytest.approx(-rows[-1]["val/distortion"] - rows[-1]["val/rate"], rel=1e-5)
 
 
-def test_validation_weighs_every_example_equally():
-    data = DataModule("digits", val_size=200, eval_batch_size=150)
-    data.setup()
-    model = small(Autoencoder, data)
-    (metrics,) = quick_trainer().validate(model, datamodule=data, verbose=False)
-    everything = model.terms(data.split("val")[:])["distortion"]
-    halves = (everything[:150].mean() + everything[150:].mean()) / 2
-    assert metrics["val/distortion"] == pytest.approx(everything.mean().item(), rel=1e-5)
-    assert abs(halves - everything.mean()) > 1e-4 * everything.mean().abs()  # else the test could not tell
+def test_validation_weighs_every_example_equally(digits):
+    model, batch = small(Autoencoder, digits), digits.split("val")[:20]
+    ragged = [batch, Batch(torch.zeros(1, 1, 8, 8), None, torch.zeros(1, dtype=torch.long))]
+    (metrics,) = quick_trainer().validate(model, DataLoader(ragged, batch_size=None), verbose=False)
+    each = torch.cat([model.terms(part)["distortion"] for part in ragged])
+    assert metrics["val/distortion"] == metrics["val/loss"] == pytest.approx(each.mean().item(), rel=1e-5)
+    assert metrics["val/loss"] != pytest.approx((each[:-1].mean() + each[-1]).item() / 2, rel=1e-2)
 
 
 @pytest.mark.parametrize("cls", [Autoencoder, VAE, BetaVAE, VAEGAN])
@@ -258,21 +255,13 @@ def test_training_and_validation_report_the_same_terms(cls, digits, monkeypatch)
     monkeypatch.setattr(variant, "VALIDATION", variant.TRAINING)  # the same noise
     model, batch = small(cls, digits, optimizer={"lr": 1e-30}), digits.split("train")[:20]
     trainer = quick_trainer()
-    trainer.fit(model, [batch], [batch])
+    loader = DataLoader([batch], batch_size=None)
+    trainer.fit(model, loader, loader)
     prefix = "" if model.automatic_optimization else "encoder/"
     for name in model.terms(batch):
-        assert trainer.callback_metrics[f"val/{name}"].item() == pytest.approx(model.meters.latest[prefix + name], rel=1e-5)
-
-
-def test_loss_does_not_depend_on_how_the_validation_split_is_batched():
-    values = []
-    for size in (50, 200):
-        data = DataModule("digits", val_size=200, eval_batch_size=size)
-        data.setup()
-        torch.manual_seed(0)
-        (metrics,) = quick_trainer().validate(small(Autoencoder, data), datamodule=data, verbose=False)
-        values.append(metrics["val/loss"])
-    assert values[0] == pytest.approx(values[1], rel=1e-5)
+        assert trainer.callback_metrics[f"val/{name}"].item() == pytest.approx(
+            model.meters.latest[prefix + name], rel=1e-5
+        )
 
 
 def test_a_term_that_is_not_finite_is_named_with_its_batch(digits):
@@ -282,14 +271,5 @@ def test_a_term_that_is_not_finite_is_named_with_its_batch(digits):
             poison = math.nan if self.training and self.batches_seen == 2 else 1.0
             return Terms(distortion=terms["distortion"], rate=terms["rate"] * poison)
 
-    with pytest.raises(NotFiniteError, match=r"rate became nan at batch 3 \(epoch 0\)"):
+    with pytest.raises(NotFiniteError, match=r"rate became nan at batch 2 \(epoch 0\)"):
         quick_trainer(log_every_n_steps=3).fit(small(Broken, digits), datamodule=digits)
-
-
-def test_gaussian_std_is_the_weight_of_the_rate(digits):
-    x = digits.split("train")[:20]
-    shapes = digits.shapes((3,))
-    half = small(VAE, digits, likelihood=Gaussian(shapes.replace(features=(8,)), scale="fixed", std=math.sqrt(0.5)))
-    terms = half.terms(x)
-    squares = (half.reconstruct(x.x) - x.x).square().flatten(1).sum(1)
-    assert squares.shape == terms["distortion"].shape

@@ -79,7 +79,8 @@ class Meters:
         if rates and "distortion" in means:
             means["elbo"] = -(means["distortion"] + sum(rates))
         if not model.trainer.sanity_checking:
-            model.log_dict({f"{split}/{name}": value for name, value in means.items()}, rank_zero_only=False)
+            row = {f"{split}/{name}": value for name, value in means.items()}
+            model.log_dict(row)
 
 
 def _mean_over_ranks(means: Tensor) -> Tensor:

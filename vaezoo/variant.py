@@ -92,9 +92,7 @@ class Variant(LightningModule, ABC):
     @property
     def batches_seen(self) -> int:
         """Batches trained before the present one, over all epochs."""
-        loop = self.trainer.fit_loop
-        ready = loop.epoch_loop.batch_progress.current.ready
-        return loop.epoch_progress.current.processed * self.trainer.num_training_batches + max(0, ready - 1)
+        return max(0, self.trainer.fit_loop.epoch_loop.batch_progress.total.ready - 1)
 
     @property
     def stage_progress(self) -> float:

@@ -50,6 +50,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "variant" in metafunc.fixturenames:
         entries = registry.entries("variant")
         chosen = metafunc.config.getoption("variant", None) or [name for name in entries if not entries[name].broken]
+        if unknown := set(chosen) - set(entries):
+            raise pytest.UsageError(f"--variant {', '.join(unknown)}: there are {', '.join(entries)}")
         metafunc.parametrize("variant", chosen)
 
 
@@ -217,8 +219,10 @@ def test_trains_and_validates(variant: str) -> None:
     model = built(variant)
     metrics = fit(model, variant).callback_metrics
     for name in (*model.eval().terms(some(variant)), "loss"):
-        assert metrics[f"val/{name}"].isfinite(), f"val/{name} is not finite"
-    assert not [name for name, value in state(model).items() if not value.isfinite().all()]
+        value = metrics.get(f"val/{name}")
+        assert value is not None and value.isfinite(), f"val/{name} is {value}"
+    broken = [name for name, value in state(model).items() if not value.isfinite().all()]
+    assert not broken, f"{broken} are not finite after training"
 
 
 def test_trainer_flags_work_or_are_refused(variant: str) -> None:
@@ -238,7 +242,7 @@ def test_same_seed_trains_the_same_model(variant: str) -> None:
     first, second = built(variant), built(variant)
     for model in (first, second):
         fit(model, variant, limit_train_batches=3)
-    assert not moved(state(first), state(second))
+    assert not moved(state(first), state(second)), f"{moved(state(first), state(second))} differ"
 
 
 # -- saving ------------------------------------------------------------------------------------------------------------
@@ -305,7 +309,9 @@ def test_samples_have_their_shape_and_repeat(variant: str) -> None:
     for seed in (0, 0, 1):
         with noise.seeded(seed):
             draws.append(model.sample(B, c))
-    assert draws[0].shape == batch.x.shape and torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    first, again, other = draws
+    assert first.shape == batch.x.shape, f"samples have shape {[*first.shape]}"
+    assert torch.equal(first, again) and not torch.equal(first, other), "samples must be a function of the seed"
 
 
 def test_fits_other_data(variant: str) -> None:
