@@ -12,6 +12,7 @@ import vaezoo  # noqa: E402
 
 project = "vaezoo"
 author = "the vaezoo contributors"
+html_show_copyright = False
 release = version = vaezoo.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["dollarmath", "deflist"]

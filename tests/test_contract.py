@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -75,6 +76,7 @@ def test_check_variant_runs_the_whole_contract(monkeypatch):
         check_variant("vamp_vae")
 
 
+@cache
 def _names_of_tests():
     files = [*(ROOT / "tests").glob("test_*.py"), Path(test_contract.__file__)]
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]

@@ -132,7 +132,7 @@ def test_a_term_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
             if pl_module.batches_seen == 12:
                 batch.x[0, 0, 0, 0] = float("nan")
 
-    with pytest.raises(NotFiniteError, match=r"distortion became nan at batch 12 .*epoch 2"):
+    with pytest.raises(NotFiniteError, match=r"distortion became nan at batch 13 .*epoch 2"):
         fit(vae, tmp_path, [Poison()])
     kept = torch.load(tmp_path / "best.ckpt", weights_only=True)
     assert all(torch.isfinite(value).all() for value in kept["state_dict"].values())

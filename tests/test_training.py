@@ -271,5 +271,5 @@ def test_a_term_that_is_not_finite_is_named_with_its_batch(digits):
             poison = math.nan if self.training and self.batches_seen == 2 else 1.0
             return Terms(distortion=terms["distortion"], rate=terms["rate"] * poison)
 
-    with pytest.raises(NotFiniteError, match=r"rate became nan at batch 2 \(epoch 0\)"):
+    with pytest.raises(NotFiniteError, match=r"rate became nan at batch 3 \(epoch 0\)"):
         quick_trainer(log_every_n_steps=3).fit(small(Broken, digits), datamodule=digits)

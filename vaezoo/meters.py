@@ -26,6 +26,7 @@ class Meters:
         self._window: dict[str, list[Tensor]] = defaultdict(list)
         self._sums: dict[str, Tensor] = {}
         self._count = 0
+        self.flushed = 0  # batches seen at the last flush
         self.latest: dict[str, float] = {}
 
     def train(self, terms: Terms, loss: Tensor, prefix: str = "") -> None:
@@ -43,20 +44,21 @@ class Meters:
         window, self._window = self._window, defaultdict(list)
         if not window:
             return
+        first, self.flushed = self.flushed, model.batches_seen + 1
         stacked = {name: torch.stack(values).float() for name, values in window.items()}
         for name, values in stacked.items():
             if not torch.isfinite(values).all():
-                first = int((~torch.isfinite(values)).nonzero()[0])
-                batch = model.batches_seen - len(values) + 1 + first
+                at = int((~torch.isfinite(values)).nonzero()[0])
+                batch = first + 1 + at * (self.flushed - first) // len(values)
                 raise NotFiniteError(
-                    f"{name} became {values[first].item()} at batch {batch} (epoch {model.current_epoch}); the last"
+                    f"{name} became {values[at].item()} at batch {batch} (epoch {model.current_epoch}); the last"
                     " good checkpoint is kept. A smaller optimizer.lr or optimizer.clip=1 often helps"
                 )
         means = torch.stack([values.mean() for values in stacked.values()])
         self.latest = dict(zip(stacked, _mean_over_ranks(means).tolist(), strict=True))
         row = {f"train/{name}": value for name, value in self.latest.items()}
         for logger in model.trainer.loggers:
-            logger.log_metrics(row, step=model.batches_seen + 1)
+            logger.log_metrics(row, step=self.flushed)
 
     def held_out(self, terms: Terms, size: int) -> None:
         """Adds one batch of ``size`` held-out examples."""
@@ -80,7 +82,9 @@ class Meters:
             means["elbo"] = -(means["distortion"] + sum(rates))
         if not model.trainer.sanity_checking:
             row = {f"{split}/{name}": value for name, value in means.items()}
-            model.log_dict(row)
+            model.log_dict(row, logger=False)
+            for logger in model.trainer.loggers:
+                logger.log_metrics(row, step=model.batches_seen + 1)
 
 
 def _mean_over_ranks(means: Tensor) -> Tensor:

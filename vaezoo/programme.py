@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from vaezoo.batch import Batch
+from vaezoo.errors import UsageError
 from vaezoo.terms import Terms
 
 
@@ -57,11 +58,11 @@ def boundaries(stages: Sequence[Stage], epochs: int) -> list[int]:
     """First epoch of each stage and, last, the number of epochs.
 
     Raises:
-        ValueError: there are fewer epochs than stages.
+        UsageError: there are fewer epochs than stages.
     """
     if epochs < len(stages):
         names = ", ".join(stage.name for stage in stages)
-        raise ValueError(f"trainer.max_epochs={epochs} is too few: the {len(stages)} stages ({names}) need one each")
+        raise UsageError(f"trainer.max_epochs={epochs} is too few: the {len(stages)} stages ({names}) need one each")
     total = sum(stage.share for stage in stages)
     starts, passed = [0], 0.0
     for k, stage in enumerate(stages[:-1]):

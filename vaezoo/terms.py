@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 
-import torch
 from torch import Tensor
 
 
@@ -16,6 +15,7 @@ class Terms(Mapping[str, Tensor]):
         values: each ``[B]`` in nats, or ``[]`` where a term couples the batch.
 
     Example:
+        >>> import torch
         >>> terms = Terms(distortion=torch.tensor([90.0, 110.0]), rate=torch.tensor([20.0, 30.0]))
         >>> terms.weighted(rate=4.0).loss
         tensor(200.)
@@ -83,5 +83,5 @@ class Terms(Mapping[str, Tensor]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        means = {name: float(torch.as_tensor(mean)) for name, mean in self.means.items()}
+        means = {name: mean.detach().item() for name, mean in self.means.items()}
         return "Terms(" + ", ".join(f"{k}={v:.4g}" for k, v in means.items()) + ")"

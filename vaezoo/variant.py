@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning import LightningModule
+from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -109,8 +109,12 @@ class Variant(LightningModule, ABC):
         self._rate_moves = self.optimizer_options["schedule"] != "constant" or self.optimizer_options["warmup"] > 0
         self._ranks = ExitStack()
         self._ranks.enter_context(noise.ranks(self.trainer.global_rank, self.trainer.world_size))
+
+    def configure_callbacks(self) -> list[Callback]:
+        """No callback: this is where a Trainer's flags can be refused before Lightning looks at them."""
         if not self.automatic_optimization:
             self._check_flags()
+        return []
 
     def _planned_epochs(self) -> int:
         epochs = self.trainer.max_epochs
@@ -137,6 +141,7 @@ class Variant(LightningModule, ABC):
     def on_train_start(self) -> None:
         if self.trainer.ckpt_path is None and self.trainer.fit_loop.epoch_progress.current.processed == 0:
             self._start()
+        self.meters.flushed = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
         self._freeze()
 
     def _start(self) -> None:
@@ -190,7 +195,7 @@ class Variant(LightningModule, ABC):
                 schedule.set(progress)
         if self._rate_moves:
             for update, optimizer in zip(self.stage.updates, self.trainer.optimizers, strict=True):
-                chosen = {**self.optimizer_options, **update.optimizer}
+                chosen = self._options(update)
                 for group in optimizer.param_groups:
                     group["lr"] = optimizers.learning_rate(chosen, self.stage_progress)
 
@@ -264,8 +269,10 @@ class Variant(LightningModule, ABC):
     # -- optimizers and checkpoints --------------------------------------------------------------------------------
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        updates = self.stage.updates
-        return [optimizers.make(u.parameters, {**self.optimizer_options, **u.optimizer}) for u in updates]
+        return [optimizers.make(update.parameters, self._options(update)) for update in self.stage.updates]
+
+    def _options(self, update: Update) -> dict[str, Any]:
+        return optimizers.options({**self.optimizer_options, **update.optimizer})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.meters.flush(self)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -32,15 +31,16 @@ class VAEGAN(Variational):
 
     :math:`\mathcal L_{prior} = KL(q\|p)`, :math:`\mathcal L_{feat} = \frac12\|D_l(x) - D_l(\tilde x)\|^2` and
     :math:`\mathcal L_{GAN} = \log D(x) + \log(1-D(\tilde x)) + \log(1-D(x_p))`; :math:`\tilde x` decodes a sample of q,
-    :math:`x_p` one of p. The decoder plays the non-saturating game. ``distortion`` is reported, not optimised.
+    :math:`x_p` one of p. The decoder plays the non-saturating game. ``distortion`` (at the likelihood's first scale) is
+    reported, not optimised.
 
     Args:
-        gamma: weight of the feature distortion in the decoder's objective, >= 0.
-        betas: Adam's betas of the players.
+        gamma: weight of the feature distortion for the decoder, >= 0.
+        betas: Adam's betas.
         critic: factory of :math:`D_l`, like an encoder's, which None takes.
         parts: the parts of :class:`~vaezoo.variational.Variational`.
 
-    Source: Larsen et al., ICML 2016 (arXiv 1512.09300), algorithm 1.
+    Source: Larsen et al., ICML 2016 (arXiv 1512.09300).
     """
 
     def __init__(self, gamma: float = 1.0, betas: tuple[float, ...] = (0.5, 0.999), critic: Any = None, **parts: Any):
@@ -69,9 +69,8 @@ class VAEGAN(Variational):
 
     def judging(self, batch: Batch) -> Terms:
         """Minus [log D(x) + log(1 - D(x~)) + log(1 - D(x_p))]."""
-        with torch.no_grad():
-            fakes = self.fakes(batch)
-        return Terms(game=softplus(-self.critic(batch.x)) + sum(softplus(self.critic(fake)) for fake in fakes))
+        fakes = [softplus(self.critic(fake.detach())) for fake in self.fakes(batch)]
+        return Terms(game=softplus(-self.critic(batch.x)) + sum(fakes))
 
     def fakes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Means of p(x|z) for z from q(z|x) and for z from p(z), ``[B, *event]`` each."""
