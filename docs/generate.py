@@ -200,11 +200,13 @@ STATUS = """\
 
 
 def recorded(folder: Path = DOCS / "results") -> list[dict[str, Any]]:
-    """The recorded runs: each file holds a run's results.json and which experiment it was."""
+    """The recorded runs: a file holds one run of an experiment, or several under ``runs``."""
     found = []
     for file in sorted(folder.glob("*.json")):
         stored = json.loads(file.read_text())
-        found.append({"experiment": file.stem, **stored})
+        for run in stored.get("runs", [stored]):
+            changes = [text for text in run.get("overrides", []) if not text.startswith("experiment=")]
+            found.append({"experiment": file.stem, **run, "name": " ".join([file.stem, *changes])})
     return found
 
 
@@ -213,17 +215,17 @@ def results() -> str:
     runs = recorded()
     if not runs:
         return "No results are recorded yet."
-    lines = [
-        "| experiment | variant | dataset | NLL (nats) | K | bits/dim | published |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    titles = ["run", "variant", "dataset", "NLL (nats)", "K", "bits/dim", "squared error", "published"]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for run in runs:
         about = experiment(run["experiment"])
         error = run.get("nll_standard_error")
         nll = number(run.get("nll")) + (f" ± {number(error)}" if error is not None else "")
-        cells = [f"`{run['experiment']}`", *(run.get(key) or about.get(key) or "" for key in ("variant", "dataset"))]
-        cells += [nll, str(run.get("k") or ""), number(run.get("bits_per_dim"), 3)]
-        lines.append(f"| {' | '.join([*cells, number(run.get('published', about.get('published'))) or '–'])} |")
+        k = str(run.get("k") or "") if nll else ""
+        cells = [f"`{run['name']}`", *(str(run.get(key) or about.get(key) or "") for key in ("variant", "dataset"))]
+        cells += [nll, k, number(run.get("bits_per_dim"), 3), number(run.get("squared_error"))]
+        cells += [number(run.get("published", about.get("published")))]
+        lines.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
     return "\n".join(lines)
 
 

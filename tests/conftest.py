@@ -36,6 +36,11 @@ def digits() -> DataModule:
 
 def quick_trainer(**options) -> Trainer:
     """A Trainer on the CPU that writes nothing unless told to."""
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     fixed = {"accelerator": "cpu", "devices": 1, "use_distributed_sampler": False, "inference_mode": False}
     return Trainer(**{**quiet, **fixed, "num_sanity_val_steps": 0, "max_epochs": 1, **options})

@@ -43,7 +43,9 @@ def train_all(rank: int, world: int, folder: Path) -> None:
         data.setup()
         torch.manual_seed(0)
         model = make(data.shapes((4,)))
-        trainer: Trainer = quick_trainer(devices=world, strategy=_strategy("ddp" if world > 1 else "auto", model), max_epochs=3)
+        trainer: Trainer = quick_trainer(
+            devices=world, strategy=_strategy("ddp" if world > 1 else "auto", model), max_epochs=3
+        )
         trainer.fit(model, datamodule=data)
         report = evaluate(model, data, k=5, progress=False, limit=100)
         names = ("nll", "rate", "distortion", "squared_error", "active_units")
@@ -66,7 +68,9 @@ def test_two_processes_train_to_the_weights_of_one(outcomes, name) -> None:
     one, first, second = (outcome[name]["weights"] for outcome in outcomes)
     for key in one:
         assert torch.equal(first[key], second[key]), f"{key} differs between the processes"
-        torch.testing.assert_close(first[key], one[key], atol=1e-5, rtol=1e-4, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(
+            first[key], one[key], atol=1e-5, rtol=1e-4, msg=lambda text, key=key: f"{key}: {text}"
+        )
 
 
 @pytest.mark.parametrize("name", MODELS)

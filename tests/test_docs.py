@@ -1,6 +1,7 @@
 """Every command and every Python block of README.md and docs/ runs, and what is generated is up to date."""
 
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -156,7 +157,12 @@ def test_results_table_survives_missing_fields(tmp_path: Path, monkeypatch: pyte
     """A deterministic model has no likelihood; an experiment may be unknown."""
     generate = generator()
     full = {"experiment": "vae_mnist", "nll": 86.123, "nll_standard_error": 0.2, "k": 5000, "bits_per_dim": 0.158}
-    monkeypatch.setattr(generate, "recorded", lambda: [full, {"experiment": "unknown", "nll": None, "k": 5000}])
+    sweep = {"runs": [{"overrides": ["experiment=sweep", "seed=1"], "nll": None, "k": 5000, "squared_error": 7.0}]}
+    files = {"vae_mnist": full, "sweep": sweep}
+    for name, stored in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(stored))
+    stored = generate.recorded(tmp_path)
+    monkeypatch.setattr(generate, "recorded", lambda: stored)
     table = generate.results().splitlines()
-    assert table[2] == "| `vae_mnist` | vae | mnist | 86.12 ± 0.20 | 5000 | 0.158 | 84.45 |"
-    assert table[3].startswith("| `unknown` |")
+    assert table[2] == "| `sweep seed=1` | – | – | – | – | – | 7.00 | – |"
+    assert table[3] == "| `vae_mnist` | vae | mnist | 86.12 ± 0.20 | 5000 | 0.158 | – | 84.45 |"

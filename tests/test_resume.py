@@ -136,7 +136,11 @@ def test_a_term_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
         fit(vae, tmp_path, [Poison()])
     kept = torch.load(tmp_path / "best.ckpt", weights_only=True)
     assert all(torch.isfinite(value).all() for value in kept["state_dict"].values())
-    assert not any(torch.isnan(value).any() for file in tmp_path.glob("*.ckpt") for value in torch.load(file)["state_dict"].values())
+    assert not any(
+        torch.isnan(value).any()
+        for file in tmp_path.glob("*.ckpt")
+        for value in torch.load(file)["state_dict"].values()
+    )
 
 
 def test_no_draft_of_a_checkpoint_remains(tmp_path) -> None:

@@ -4,7 +4,6 @@ from abc import ABC
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
@@ -74,10 +73,10 @@ class Autoencoder(Variant, ABC):
         """p(x|z) for z ``[*, B, *latent]`` and c ``[B, *condition]``; batch shape ``[*, B]``."""
         leading = z.shape[: z.ndim - len(self.shapes.latent)]
         if len(leading) == 1:
-            return self.likelihood(self.decoder(self.posterior.embed(z), c))
+            return self.likelihood(self.decoder(self.posterior.embed(z), c))  # type: ignore[operator]
         if c is not None:
             c = c.expand(*leading, *c.shape[1:]).flatten(0, len(leading) - 1)
-        h = self.decoder(self.posterior.embed(z.flatten(0, len(leading) - 1)), c)
+        h = self.decoder(self.posterior.embed(z.flatten(0, len(leading) - 1)), c)  # type: ignore[operator]
         return self.likelihood(h.unflatten(0, leading))
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:

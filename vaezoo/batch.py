@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -16,4 +17,10 @@ class Batch(NamedTuple):
 
     x: Tensor
     y: Tensor | None
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # it hides tuple.index, which nobody needs here
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on a device."""
+        if self.x.device == device:
+            return self
+        return Batch(self.x.to(device), None if self.y is None else self.y.to(device), self.index.to(device))

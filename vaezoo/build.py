@@ -82,7 +82,8 @@ def write_shapes(shapes: Shapes) -> dict[str, Any]:
 
 def read_shapes(values: Mapping[str, Any]) -> Shapes:
     """The inverse of :func:`write_shapes`."""
-    return Shapes(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return Shapes(**fields)
 
 
 def _part(config: DictConfig, group: str, variant: str) -> Any:
@@ -111,4 +112,6 @@ def _check_prior(prior: Any, posterior: Any, choices: Mapping[str, str]) -> None
         raise UsageError(f"{chosen} lives on {prior.support} and {other} on {posterior.support}; they must agree")
     needs = getattr(prior, "needs", ())
     if needs and choices["posterior"] not in needs:
-        raise UsageError(f"{chosen} needs posterior={' or '.join(needs)}, not {other}{near(choices['posterior'], needs)}")
+        raise UsageError(
+            f"{chosen} needs posterior={' or '.join(needs)}, not {other}{near(choices['posterior'], needs)}"
+        )

@@ -73,7 +73,9 @@ class Meters:
         self._sums, self._count = {}, 0
         if not count:
             return
-        totals = torch.stack([*(value.float() for value in sums.values()), torch.tensor(float(count), device=model.device)])
+        totals = torch.stack(
+            [*(value.float() for value in sums.values()), torch.tensor(float(count), device=model.device)]
+        )
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(totals)
         means = dict(zip(sums, (totals[:-1] / totals[-1]).tolist(), strict=True))

@@ -73,7 +73,9 @@ def _job(config: DictConfig) -> None:
             raise  # the other runs go on
         raise SystemExit(_refuse(error)) from error
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        print("\n".join([*([format_results(run.results)] if run.results else []), f"run: {run.path}"]))
+        table = [format_results(run.results)] if run.results else []
+        pictures = [f"picture: {path}" for path in sorted((run.path / "pictures").glob("*.png"))]
+        print("\n".join([*table, *pictures, f"run: {run.path}"]))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,13 @@ class Variant(LightningModule, ABC):
         self.stage_index = 0
         self._stages: list[Stage] = []
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning sets this one twice around every hook; Module's way of setting costs a tenth of a tiny step
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     @abstractmethod
     def terms(self, batch: Batch) -> Terms:
         """The report and, by default, the objective; in eval mode it changes no state."""
@@ -71,7 +78,7 @@ class Variant(LightningModule, ABC):
             self._stages = list(self.programme())
         return self._stages
 
-    @property
+    @property  # type: ignore[misc]
     def automatic_optimization(self) -> bool:
         """True if every stage has one update."""
         return all(len(stage.updates) == 1 for stage in self.stages)
@@ -87,7 +94,7 @@ class Variant(LightningModule, ABC):
         trainer = self._trainer
         if trainer is None or not trainer.training:
             return 1.0
-        return min(1.0, self.batches_seen / max(1, trainer.max_epochs * trainer.num_training_batches))
+        return min(1.0, self.batches_seen / max(1, self._planned_epochs() * trainer.num_training_batches))
 
     @property
     def batches_seen(self) -> int:
@@ -132,25 +139,26 @@ class Variant(LightningModule, ABC):
         for flag, (given, instead) in refused.items():
             if given:
                 raise UsageError(
-                    f"Trainer({flag}=...) does not work with the several players of {type(self).__name__}; use {instead}"
+                    f"Trainer({flag}=...) does not work with the several players of {type(self).__name__}:"
+                    f" use {instead}"
                 )
 
     def on_fit_end(self) -> None:
         self._ranks.close()
 
     def on_train_start(self) -> None:
-        if self.trainer.ckpt_path is None and self.trainer.fit_loop.epoch_progress.current.processed == 0:
+        if self.trainer.ckpt_path is None and self.trainer.current_epoch == 0:
             self._start()
         self.meters.flushed = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
         self._freeze()
 
     def _start(self) -> None:
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = getattr(self.trainer, "datamodule", None)
         if hasattr(data, "split"):
             split = data.split("train")
             x = split[:: max(1, len(split) // 1000)].x
         else:
-            x = next(iter(self.trainer.train_dataloader))[0]
+            x = next(iter(self.trainer.train_dataloader))[0]  # type: ignore[arg-type]
         with torch.no_grad(), noise.seeded(self.seed):
             self.start(x.to(self.device))
         if self.trainer.world_size > 1:
@@ -208,8 +216,9 @@ class Variant(LightningModule, ABC):
             self.meters.train(terms, loss)
             return loss
         everything = [p for update in self.stage.updates for p in update.parameters]
-        wrapped = self.optimizers(use_pl_optimizer=True)
-        for update, optimizer in zip(self.stage.updates, wrapped if isinstance(wrapped, list) else [wrapped], strict=True):
+        wrapped: Any = self.optimizers(use_pl_optimizer=True)
+        players = wrapped if isinstance(wrapped, list) else [wrapped]
+        for update, optimizer in zip(self.stage.updates, players, strict=True):
             self._play(update, optimizer, batch, everything)
         return None
 
@@ -239,7 +248,7 @@ class Variant(LightningModule, ABC):
                 parameter.grad = None
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:
+        if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.meters.flush(self)
 
     def on_train_epoch_end(self) -> None:

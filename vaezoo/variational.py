@@ -15,6 +15,7 @@ from vaezoo.distributions import noise
 from vaezoo.estimators import rate
 from vaezoo.posteriors.diagonal import DiagonalPosterior
 from vaezoo.priors.standard import StandardPrior
+from vaezoo.shapes import Shapes
 from vaezoo.terms import Terms
 
 ROWS = 1000  # decoded samples in memory at once while a likelihood is estimated
@@ -44,7 +45,9 @@ class Variational(Autoencoder, ABC):
 
     uses: ClassVar[tuple[str, ...]] = ("encoder", "decoder", "posterior", "prior", "likelihood")
 
-    def __init__(self, shapes: Any, posterior: Part = DiagonalPosterior, prior: Part = StandardPrior, **parts: Any) -> None:
+    def __init__(
+        self, shapes: Shapes, posterior: Part = DiagonalPosterior, prior: Part = StandardPrior, **parts: Any
+    ) -> None:
         super().__init__(shapes, posterior=posterior, **parts)
         self.prior = _built(prior, shapes)
 

@@ -12,7 +12,6 @@ from pytorch_lightning import Callback, Trainer
 
 from vaezoo.files import atomic
 from vaezoo.meters import NotFiniteError
-from vaezoo.variant import Variant
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -74,7 +73,7 @@ class Checkpoints(Callback):
             self.save(trainer, "last")
             raise Interrupted(number)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: Variant) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         loss = float(trainer.callback_metrics.get("val/loss", float("nan")))
         if trainer.training or trainer.validating:
             final = pl_module.stage_index == len(pl_module.stages) - 1
@@ -91,7 +90,7 @@ class Checkpoints(Callback):
         if number is not None and not finished:
             raise Interrupted(number)
 
-    def on_exception(self, trainer: Trainer, pl_module: Variant, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         safe = pl_module.automatic_optimization and trainer.accumulate_grad_batches == 1 and not self._stepping
         expected = isinstance(exception, Interrupted | NotFiniteError)
         if trainer.training and trainer.world_size == 1 and safe and not expected:

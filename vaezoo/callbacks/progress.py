@@ -5,6 +5,8 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 
+from vaezoo.variant import Variant
+
 SHOWN = ("loss", "distortion", "rate")
 
 
@@ -15,6 +17,7 @@ class Progress(TQDMProgressBar):
         super().__init__(refresh_rate=50, leave=False)
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        metrics = {name.split("/")[1]: f"{float(v):.4g}" for name, v in trainer.callback_metrics.items() if name == "val/elbo"}
-        latest: dict[str, float] = getattr(pl_module, "meters").latest  # noqa: B009
-        return {**{name: f"{latest[name]:.4g}" for name in SHOWN if name in latest}, **metrics}
+        latest = pl_module.meters.latest if isinstance(pl_module, Variant) else {}
+        shown = {name: f"{latest[name]:.4g}" for name in SHOWN if name in latest}
+        held_out = trainer.callback_metrics.get("val/elbo")
+        return shown if held_out is None else {**shown, "val/elbo": f"{float(held_out):.4g}"}

@@ -13,7 +13,8 @@ class Critic(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.logit = nn.Linear(network.features[0], 1)
+        features: tuple[int, ...] = network.features  # type: ignore[assignment]
+        self.logit = nn.Linear(features[0], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logit that x is real, ``[N]``."""

@@ -48,7 +48,7 @@ class StackedAutoencoder(Variant):
         widths = [self.shapes.dimensions, *hidden, prod(self.shapes.latent)]
         codes = [activation_layer(activation) for _ in hidden] + [nn.Identity()]
         outputs = [nn.Identity() if self.shapes.support == "real" else nn.Sigmoid(), *codes[:-1]]
-        self.layers = nn.ModuleList(map(TiedLayer, widths[:-1], widths[1:], codes, outputs))
+        self.layers: Any = nn.ModuleList(map(TiedLayer, widths[:-1], widths[1:], codes, outputs))
 
     def programme(self) -> Sequence[Stage]:
         steps = [Update("layer", partial(self.layer_terms, k=k), [layer]) for k, layer in enumerate(self.layers)]

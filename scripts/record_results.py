@@ -1,0 +1,57 @@
+"""Copy the results of finished runs of experiments to docs/results/, one JSON file per experiment.
+
+    python scripts/record_results.py RUN [RUN ...]
+
+Runs of one experiment that differ in their overrides (a sweep) become one file with a row per run.
+"""
+
+import argparse
+import hashlib
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vaezoo.files import write
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results"
+MACHINE = ("run_dir", "resume", "hardware", "logger", "callbacks", "overrides")  # says where a run ran, not what it is
+SHOWN = ("status", "seed", "data", "parameters", "versions", "hardware", "seconds", "images_per_second", "epochs")
+
+
+def main() -> None:
+    """Groups the runs by experiment and writes each group."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    groups = defaultdict(list)
+    for run in parser.parse_args().runs:
+        config = OmegaConf.load(run / "config.yaml")
+        assert isinstance(config, DictConfig)
+        if not config.choices.experiment:
+            parser.error(f"{run} is no run of an experiment")
+        groups[config.choices.experiment].append(record(run, config))
+    for experiment, rows in groups.items():
+        file = RESULTS / f"{experiment}.json"
+        write(file, json.dumps(rows[0] if len(rows) == 1 else {"runs": rows}, indent=2) + "\n")
+        print(file)
+
+
+def record(run: Path, config: DictConfig) -> dict[str, Any]:
+    """What one run was and what it measured."""
+    about = json.loads((run / "run.json").read_text())
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    identity = {key: value for key, value in plain.items() if key not in MACHINE}
+    identity["dataset"].pop("root", None)
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    choices = {key: plain["choices"][key] for key in ("variant", "dataset", "likelihood", "prior", "posterior")}
+    overrides = [text for text in plain["overrides"] if not text.startswith((*MACHINE, "dataset.root"))]
+    measured = json.loads((run / "results.json").read_text())
+    trained = {key: about.get(key) for key in SHOWN}
+    return {**choices, "overrides": overrides, "config_hash": digest, "training": trained, **measured}
+
+
+if __name__ == "__main__":
+    main()
