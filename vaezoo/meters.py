@@ -84,8 +84,9 @@ class Meters:
             means["elbo"] = -(means["distortion"] + sum(rates))
         if not model.trainer.sanity_checking:
             row = {f"{split}/{name}": value for name, value in means.items()}
-            model.log_dict(row, logger=False)
-            for logger in model.trainer.loggers:
+            fitting = model.trainer.state.fn == "fit"  # then we log at our own step, which train rows have too
+            model.log_dict(row, logger=not fitting)
+            for logger in model.trainer.loggers if fitting else []:
                 logger.log_metrics(row, step=model.batches_seen + 1)
 
 
