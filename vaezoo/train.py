@@ -1,5 +1,6 @@
 """One training run: data, model, fit, evaluation and record, from a composed configuration."""
 
+import logging
 import os
 import warnings
 from contextlib import nullcontext
@@ -111,6 +112,9 @@ def _prepare(config: DictConfig) -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*modules in eval mode.*")
+    warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+    for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning sets this variable, with which every optimizer step asks the driver anew whether there is a GPU
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     hardware = config.hardware

@@ -101,9 +101,9 @@ class Checkpoints(Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         if trainer.is_global_zero:
             with atomic(self.folder / f"{name}.ckpt") as draft:
-                trainer.save_checkpoint(draft)
+                trainer.save_checkpoint(draft, weights_only=False)
         else:
-            trainer.save_checkpoint(self.folder / f"{name}.ckpt")
+            trainer.save_checkpoint(self.folder / f"{name}.ckpt", weights_only=False)
         self._saved_at = time.monotonic()
 
     def _agreed(self, trainer: Trainer) -> int | None:
