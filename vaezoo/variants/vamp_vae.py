@@ -16,7 +16,6 @@ from vaezoo.variational import Variational
     defaults={"prior": "vamp"},
     limits={"vae": {"warmup": 0.0}},
     identities=("test_limit_agrees", "test_vamp_with_one_component_is_the_gaussian_divergence"),
-    reproduces=("vamp_vae_mnist",),
 )
 class VampVAE(Variational):
     r"""Maximises the evidence lower bound under a prior made of the model's own posteriors at learned pseudo-inputs.
