@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from vaezoo.files import write
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-MACHINE = ("run_dir", "resume", "hardware", "logger", "callbacks", "overrides")  # says where a run ran, not what it is
+MACHINE = ("run_dir", "resume", "hardware", "logger", "callbacks", "overrides")  # where a run ran, not what it is
+QUIET = (*MACHINE, "dataset.root", "trainer.progress_bar", "evaluate.")  # overrides that change no number
 SHOWN = ("status", "seed", "data", "parameters", "versions", "hardware", "seconds", "images_per_second", "epochs")
 
 
@@ -47,7 +48,7 @@ def record(run: Path, config: DictConfig) -> dict[str, Any]:
     identity["dataset"].pop("root", None)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     choices = {key: plain["choices"][key] for key in ("variant", "dataset", "likelihood", "prior", "posterior")}
-    overrides = [text for text in plain["overrides"] if not text.startswith((*MACHINE, "dataset.root"))]
+    overrides = [text for text in plain["overrides"] if not text.startswith(QUIET)]
     measured = json.loads((run / "results.json").read_text())
     trained = {key: about.get(key) for key in SHOWN}
     return {**choices, "overrides": overrides, "config_hash": digest, "training": trained, **measured}
