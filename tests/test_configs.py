@@ -137,7 +137,7 @@ def test_an_option_that_two_packages_define_is_refused(conf):
         ("hardware.strategy=dpp", "hardware.strategy=dpp: expected auto or ddp, got 'dpp'; did you mean 'ddp'?"),
         ("optimizer.lr=-1", "optimizer.lr=-1 must be positive"),
         ("optimizer.betas=[0.9]", "optimizer.betas=[0.9] must be two numbers"),
-        ("latent=abc", "latent=abc: expected an integer or a list [an integer], got 'abc'"),
+        ("latent=abc", "latent=abc: expected an integer or a list [an integer] or null, got 'abc'"),
         ("latent=0", "latent=0 must be made of sizes of at least 1"),
         ("evaluate.k=-1", "evaluate.k=-1 must be at least 0"),
         ("seed=x", "seed=x: expected an integer, got 'x'"),

@@ -4,10 +4,12 @@ from abc import ABC
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaezoo.batch import Batch
+from vaezoo.errors import UsageError
 from vaezoo.likelihoods.gaussian import Gaussian
 from vaezoo.networks import mlp
 from vaezoo.networks.adapt import adapt
@@ -49,7 +51,8 @@ class Autoencoder(Variant, ABC):
         super().__init__(shapes, **base)
         self.encoder = adapt(encoder, shapes, "encoder")
         self.posterior = _built(posterior, shapes.replace(features=self.encoder.features))
-        self.decoder = adapt(decoder, shapes, "decoder")
+        self.embedded = getattr(self.posterior, "embedded", shapes.latent)  # shape of what the decoder reads
+        self.decoder = adapt(decoder, shapes.replace(latent=self.embedded), "decoder")
         self.likelihood = _built(likelihood, shapes.replace(features=self.decoder.features))
 
     def terms(self, batch: Batch) -> Terms:
@@ -71,13 +74,35 @@ class Autoencoder(Variant, ABC):
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """p(x|z) for z ``[*, B, *latent]`` and c ``[B, *condition]``; batch shape ``[*, B]``."""
-        leading = z.shape[: z.ndim - len(self.shapes.latent)]
+        e = self.posterior.embed(z)  # type: ignore[operator]
+        leading = e.shape[: e.ndim - len(self.embedded)]
         if len(leading) == 1:
-            return self.likelihood(self.decoder(self.posterior.embed(z), c))  # type: ignore[operator]
+            return self.likelihood(self.decoder(e, c))
         if c is not None:
             c = c.expand(*leading, *c.shape[1:]).flatten(0, len(leading) - 1)
-        h = self.decoder(self.posterior.embed(z.flatten(0, len(leading) - 1)), c)  # type: ignore[operator]
+        h = self.decoder(e.flatten(0, len(leading) - 1), c)
         return self.likelihood(h.unflatten(0, leading))
+
+    @torch.no_grad()
+    def sample(self, n: int, c: Tensor | None = None, sampler: Callable[[int], Tensor] | None = None) -> Tensor:
+        """Means of p(x|z) for n latents, ``[n, *event]``.
+
+        Args:
+            n: how many.
+            c: conditions, ``[n, *condition]``.
+            sampler: draws the latents; None takes :meth:`ancestral`.
+        """
+        return self.decode(sampler(n) if sampler else self.ancestral(n, c), c).mean
+
+    def ancestral(self, n: int, c: Tensor | None = None) -> Tensor:
+        """n draws from the model's own prior, ``[n, *latent]``.
+
+        Raises:
+            UsageError: there is no prior; a sampler that is fitted to the codes takes its place.
+        """
+        raise UsageError(
+            f"{type(self).__name__} has no prior to sample from: use a sampler that is fitted to its codes"
+        )
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The mean of p(x|z) at the encoded z, ``[B, *event]``."""

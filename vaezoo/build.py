@@ -39,8 +39,9 @@ def build(config: DictConfig, shapes: Shapes) -> Variant:
     if "likelihood" in parts:
         relaxed = config.likelihood.get("allow_relaxed", False)
         check_support(parts["likelihood"].func, shapes.support, config.choices.dataset, relaxed)
-    if "prior" in parts:
+    if "prior" in parts and "posterior" in parts:
         _check_prior(parts["prior"].func, parts["posterior"].func, config.choices)
+        _check_posterior(cls, parts["prior"].func, parts["posterior"].func, config.choices)
     options = OmegaConf.to_container(config.optimizer, resolve=True)
     return variant(shapes=shapes, optimizer=options, seed=config.seed, **parts)
 
@@ -114,4 +115,21 @@ def _check_prior(prior: Any, posterior: Any, choices: Mapping[str, str]) -> None
     if needs and choices["posterior"] not in needs:
         raise UsageError(
             f"{chosen} needs posterior={' or '.join(needs)}, not {other}{near(choices['posterior'], needs)}"
+        )
+
+
+def _check_posterior(cls: Any, prior: Any, posterior: Any, choices: Mapping[str, str]) -> None:
+    variant, chosen = f"variant={choices['variant']}", f"posterior={choices['posterior']}"
+    if posterior.support not in cls.supports:
+        raise UsageError(
+            f"{variant} takes latents on {' or '.join(cls.supports)}; {chosen} lives on {posterior.support}"
+        )
+    needs = getattr(getattr(cls, "card", None), "requires", ())
+    if posterior.density not in cls.densities:
+        reason = "has none" if posterior.density == "none" else "knows it at its own samples only"
+        raise UsageError(f"{variant} needs the density of q(z|x), and {chosen} {reason}")
+    if "factorised" in needs and not (posterior.factorised and getattr(prior, "factorised", False)):
+        raise UsageError(
+            f"{variant} needs a rate per latent dimension, which {chosen} with prior={choices['prior']} has not:"
+            " use posterior=diagonal prior=standard"
         )

@@ -25,6 +25,8 @@ from vaezoo.checks import arguments, check, check_path
 from vaezoo.choices import NONE, conf_dir, groups, options, plugin_dirs, registered
 from vaezoo.errors import UsageError, near
 
+LATENT = 20  # size of z where nothing prefers another
+
 
 class _Registry(ConfigSource):
     """Shows the registry to Hydra; one file is imported when its node is asked for, none for a list of names."""
@@ -142,9 +144,20 @@ def finish(config: DictConfig, hydra_config: Any, run_dir: str | Path) -> DictCo
         config.pop("hydra", None)
         config.run_dir = str(run_dir)
         config.choices = chosen
+        config.latent = _latent(config.latent, chosen)
         config.overrides = overrides
     check(config)
     return config
+
+
+def _latent(given: Any, chosen: dict[str, str]) -> Any:
+    """The size of z: what was asked for, else what the posterior or the variant prefers."""
+    if given is not None:
+        return given
+    used = [(group, chosen.get(group)) for group in ("posterior", "variant")]
+    preferred = [registry.card(group, name).latent for group, name in used if name and name != NONE]
+    size = next((size for size in preferred if size is not None), LATENT)
+    return list(size) if isinstance(size, tuple) else size
 
 
 def explain(error: Exception, overrides: Sequence[str]) -> UsageError:

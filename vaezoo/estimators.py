@@ -43,3 +43,13 @@ def rate(q: Distribution, p: Distribution, z: Tensor, per_dim: bool = False) -> 
 def log_mean_exp(log_weights: Tensor, dim: int) -> Tensor:
     """log of the mean of exp(log_weights) over ``dim``, which is removed."""
     return torch.logsumexp(log_weights, dim) - math.log(log_weights.shape[dim])
+
+
+def gathered(x: Tensor) -> Tensor:
+    """The rows of all processes, ``[world * B, ...]``, in the order of the global batch; gradients flow to all of them.
+
+    A term that couples the batch is computed on this by every process, so that it is what one process would compute.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return x
+    return torch.cat(torch.distributed.nn.functional.all_gather(x.contiguous()))

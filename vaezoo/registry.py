@@ -40,7 +40,8 @@ class Card:
         family: family it is listed under.
         limits: for another name, the arguments at which this one becomes it.
         defaults: for a group, the part that is chosen unless the user chooses one.
-        requires: what the data must give, e.g. ``("labels",)``.
+        latent: the size of z unless the user chooses one; that of a posterior wins over that of a variant.
+        requires: what a variant needs: ``labels`` of the data, ``factorised``: a rate per latent dimension.
         identities: names of the tests that pin its objective.
         reproduces: experiments that reproduce a published number.
     """
@@ -50,6 +51,7 @@ class Card:
     family: str = ""
     limits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
+    latent: int | tuple[int, ...] | None = None
     requires: tuple[str, ...] = ()
     identities: tuple[str, ...] = ()
     reproduces: tuple[str, ...] = ()
@@ -67,12 +69,13 @@ def register(
     family: str = "",
     limits: Mapping[str, Mapping[str, Any]] | None = None,
     defaults: Mapping[str, str] | None = None,
+    latent: int | tuple[int, ...] | None = None,
     requires: tuple[str, ...] = (),
     identities: tuple[str, ...] = (),
     reproduces: tuple[str, ...] = (),
 ) -> Callable[[_T], _T]:
     """Attach a `Card` to a class as ``cls.card``; the arguments are literals, for they are read without importing."""
-    card = Card(paper, url, family, limits or {}, defaults or {}, requires, identities, reproduces)
+    card = Card(paper, url, family, limits or {}, defaults or {}, latent, requires, identities, reproduces)
 
     def attach(cls: _T) -> _T:
         cls.card = card  # type: ignore[attr-defined]

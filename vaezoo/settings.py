@@ -119,12 +119,12 @@ class Top:
 
     run_dir: str
     seed: int = 0
-    latent: int | list[int] = 20
+    latent: int | list[int] | None = None
     resume: str | None = None
 
     def __post_init__(self) -> None:
         _require("seed", self.seed, self.seed >= 0, "at least 0")
-        sizes = self.latent if isinstance(self.latent, list) else [self.latent]
+        sizes = self.latent if isinstance(self.latent, list) else [1 if self.latent is None else self.latent]
         _require("latent", self.latent, bool(sizes) and min(sizes) >= 1, "made of sizes of at least 1")
 
 

@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from vaezoo import optimizers, resume
 from vaezoo.batch import Batch
@@ -71,6 +72,10 @@ class Variant(LightningModule, ABC):
             if hasattr(type(part), "start"):
                 part.start(x)  # type: ignore[operator]
 
+    def measures(self) -> dict[str, Metric]:
+        """The variant's own measures by name, for evaluation: each one's ``update`` takes (model, batch)."""
+        return {}
+
     @property
     def stages(self) -> list[Stage]:
         """The programme, asked for once."""
@@ -113,6 +118,8 @@ class Variant(LightningModule, ABC):
     def on_fit_start(self) -> None:
         self._epochs = boundaries(self.stages, self._planned_epochs())
         self._schedules = [module for module in self.modules() if isinstance(module, Schedule)]
+        # state that no gradient moves, e.g. running means: forward remembers the batch, move() follows the step
+        self._moving: list[Any] = [module for module in self.modules() if hasattr(type(module), "move")]
         self._rate_moves = self.optimizer_options["schedule"] != "constant" or self.optimizer_options["warmup"] > 0
         self._ranks = ExitStack()
         self._ranks.enter_context(noise.ranks(self.trainer.global_rank, self.trainer.world_size))
@@ -248,6 +255,9 @@ class Variant(LightningModule, ABC):
                 parameter.grad = None
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        for module in self._moving:
+            if module.training:
+                module.move()
         if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.meters.flush(self)
 

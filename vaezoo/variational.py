@@ -1,7 +1,7 @@
 """Models with a posterior and a prior: the evidence lower bound and what follows from it."""
 
 from abc import ABC
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import ceil, log
 from typing import Any, ClassVar, NamedTuple
 
@@ -44,12 +44,15 @@ class Variational(Autoencoder, ABC):
     """
 
     uses: ClassVar[tuple[str, ...]] = ("encoder", "decoder", "posterior", "prior", "likelihood")
+    supports: ClassVar[tuple[str, ...]] = ("real", "sphere", "ball", "one-hot")  # where z may live
+    densities: ClassVar[tuple[str, ...]] = ("any", "own")  # what must be known of q(z|x): at any z, at its own samples
 
     def __init__(
         self, shapes: Shapes, posterior: Part = DiagonalPosterior, prior: Part = StandardPrior, **parts: Any
     ) -> None:
         super().__init__(shapes, posterior=posterior, **parts)
-        self.prior = _built(prior, shapes)
+        event, codes = getattr(self.posterior, "event", shapes.latent), getattr(self.posterior, "codes", 0)
+        self.prior = _built(prior, shapes.replace(latent=event, codes=codes))
 
     def terms(self, batch: Batch) -> Terms:
         """``distortion`` and ``rate``, ``[B]`` nats each, at weight 1: minus the ELBO."""
@@ -62,7 +65,7 @@ class Variational(Autoencoder, ABC):
     def latents(
         self, x: Tensor, c: Tensor | None = None, k: int | None = None, given: Mapping[str, Distribution] | None = None
     ) -> tuple[Latent, ...]:
-        """Posterior, prior and sample of each level; here one level.
+        """Posterior, prior and sample of each level; here one level. In eval mode samples carry no gradient.
 
         Args:
             x: data, ``[B, *event]``.
@@ -73,7 +76,8 @@ class Variational(Autoencoder, ABC):
         given = given or {}
         q = given["q"] if "q" in given else self.q(x, c)
         p = given["p"] if "p" in given else self.p(c)
-        return (Latent(q, p, q.rsample() if k is None else q.rsample((k,))),)
+        draw = q.rsample if self.training else q.sample
+        return (Latent(q, p, draw() if k is None else draw((k,))),)
 
     def elbo(self, x: Tensor, c: Tensor | None = None, q: Distribution | None = None) -> Terms:
         """``distortion`` and the rate of each level, from one sample of the posterior.
@@ -88,15 +92,20 @@ class Variational(Autoencoder, ABC):
         rates = {name: rate(*level) for name, level in zip(names, levels, strict=True)}
         return Terms(distortion=-self.decode(levels[-1].z, c).log_prob(x), **rates)
 
+    def weigh(
+        self, x: Tensor, k: int, c: Tensor | None = None, given: Mapping[str, Distribution] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """log p(x|z), and log p(z) - log q(z|x) summed over the levels, for k samples of q, ``[k, B]`` nats each."""
+        levels = self.latents(x, c, k, given)
+        log_ratio = sum(p.log_prob(z) - q.log_prob(z) for q, p, z in levels)
+        return self.decode(levels[-1].z, c).log_prob(x), torch.as_tensor(log_ratio)
+
     def log_weights(
         self, x: Tensor, k: int, c: Tensor | None = None, given: Mapping[str, Distribution] | None = None
     ) -> Tensor:
         """log p(x, z) - log q(z|x) for k samples of q, ``[k, B]`` nats."""
-        levels = self.latents(x, c, k, given)
-        log_weight = self.decode(levels[-1].z, c).log_prob(x)
-        for q, p, z in levels:
-            log_weight = log_weight + p.log_prob(z) - q.log_prob(z)
-        return log_weight
+        log_px, log_ratio = self.weigh(x, k, c, given)
+        return log_px + log_ratio
 
     @torch.no_grad()
     def log_likelihood(self, x: Tensor, k: int = 500, c: Tensor | None = None) -> Tensor:
@@ -113,6 +122,7 @@ class Variational(Autoencoder, ABC):
             ``[B]`` nats. Source: Burda et al., ICLR 2016 (arXiv 1509.00519), eq. 8.
         """
         given = {"q": self.q(x, c), "p": self.p(c)}
+        k = 1 if getattr(self.posterior, "deterministic", False) else k  # all samples of a point mass weigh the same
         at_once = max(1, min(k, ROWS // len(x)))
         total = x.new_full((len(x),), -torch.inf)
         for piece in range(ceil(k / at_once)):
@@ -125,14 +135,3 @@ class Variational(Autoencoder, ABC):
         p = self.p(c)
         with noise.batch_first():
             return p.sample() if p.batch_shape else p.sample((n,))
-
-    @torch.no_grad()
-    def sample(self, n: int, c: Tensor | None = None, sampler: Callable[[int], Tensor] | None = None) -> Tensor:
-        """Means of p(x|z) for n latents from the prior, ``[n, *event]``.
-
-        Args:
-            n: how many.
-            c: conditions, ``[n, *condition]``.
-            sampler: draws the latents in place of the prior.
-        """
-        return self.decode(sampler(n) if sampler else self.ancestral(n, c), c).mean

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,13 @@ def evaluate(
     with evaluating(model, device):
         probe = on_device(data[:2], model)
         reasons = undefined(model, probe, k)
-        meters = {name: meter.to(model.device) for name, meter in _meters(model, k, reasons).items()}
+        own = model.measures()
+        meters = {name: meter.to(model.device) for name, meter in (_meters(model, k, reasons) | own).items()}
         hidden = not progress or rank > 0
         for start in tqdm(starts, f"{split}, k={k}", unit=f" x {piece} images", disable=hidden, leave=False):
             batch = on_device(data[start : min(start + piece, size)], model)
             with noise.seeded(EVALUATION, seed, start):
-                _measure(model, batch, meters)
+                _measure(model, batch, meters, own)
         measured = {name: meter.compute() for name, meter in meters.items()}
         measured["rate_is"] = rate_is(model, probe)
         reasons |= remarks(model)
@@ -143,12 +145,16 @@ def _meters(model: Variant, k: int, reasons: dict[str, str]) -> dict[str, Metric
     return {name: meter for name, meter in meters.items() if name not in reasons}
 
 
-def _measure(model: Any, batch: Batch, meters: dict[str, Metric]) -> None:
-    """Adds one batch to every meter."""
+def _measure(model: Any, batch: Batch, meters: dict[str, Metric], own: Collection[str]) -> None:
+    """Adds one batch to every meter; ``own`` names those of the variant itself."""
     x, c = batch.x, model.condition(batch) if hasattr(model, "condition") else None
     terms = model.elbo(x, c) if "elbo" in meters else model.terms(batch)
-    meters["distortion"].update(terms["distortion"])
-    meters["squared_error"].update(x, model.reconstruct(x, c))
+    for name, meter in meters.items():
+        if name in own:
+            meter.update(model, batch)
+    if "distortion" in meters:
+        meters["distortion"].update(terms["distortion"])
+        meters["squared_error"].update(x, model.reconstruct(x, c))
     if "elbo" in meters:
         meters["elbo"].update(terms.elbo)
         meters["rate"].update(sum(terms[name] for name in terms.rates))
@@ -178,7 +184,8 @@ def _report(head: dict[str, Any], model: Variant, measured: dict[str, Any], reas
         numbers = [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, float)]
         if not all(map(math.isfinite, numbers)):
             values[name], reasons[name] = None, f"the result is {value}"
-    return {**head, **{name: values.get(name) for name in FIELDS}, "reasons": reasons}
+    own = {name: values[name] for name in model.measures()}
+    return {**head, **{name: values.get(name) for name in FIELDS}, "measures": own, "reasons": reasons}
 
 
 def _ranks() -> tuple[int, int]:

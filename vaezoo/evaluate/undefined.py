@@ -22,6 +22,8 @@ def undefined(model: Variant, probe: Batch, k: int) -> dict[str, str]:
         probe: a small batch, from which the families of q and p are seen.
         k: importance samples of the likelihood, >= 0.
     """
+    if not hasattr(model, "reconstruct"):
+        return dict.fromkeys((*OF_A_PRIOR, "distortion", "squared_error"), "no decoder: nothing is reconstructed")
     if not isinstance(model, Variational):
         return dict.fromkeys(OF_A_PRIOR, "no prior: a deterministic autoencoder defines no p(x)")
     density = getattr(model.posterior, "density", "any")
@@ -35,8 +37,8 @@ def undefined(model: Variant, probe: Batch, k: int) -> dict[str, str]:
         reasons.update(mutual_information=several, kl_per_dimension=several)
     elif form is None or not form.per_dim:
         reasons["kl_per_dimension"] = "the rate has no closed form that is a sum over dimensions"
-    if density != "any":
-        reasons["mutual_information"] = "q(z|x) has a density at its own samples only"
+    if density != "any" or getattr(model.posterior, "deterministic", False):
+        reasons["mutual_information"] = "q(z|x) is not known at any z"
     if k == 0:
         reasons["nll"] = "k=0 leaves the likelihood out"
     if reason := _no_bits(model, k):

@@ -20,6 +20,7 @@ class StandardPrior(nn.Module):
     """
 
     support = "real"
+    factorised = True
     needs = ()
 
     def __init__(self, shapes: Shapes) -> None:
