@@ -57,6 +57,7 @@ from vaezoo.callbacks.loggers import close, make_loggers
 from vaezoo.callbacks.record import Record
 from vaezoo.data.datamodule import DataModule
 from vaezoo.evaluate.evaluate import PIECE
+from vaezoo.hardware import matmul_precision
 from vaezoo.train import _prepare, _trainer
 from vaezoo.variational import Variational
 
@@ -259,7 +260,7 @@ def command(argument: str) -> float:
 
 def alternate(sides: dict[str, Callable[[], float]], count: int, images: int) -> dict[str, list[float]]:
     """Seconds that each side takes for ``images``, one number per round."""
-    names, chosen = list(sides), compose().hardware.matmul_precision
+    names, chosen = list(sides), matmul_precision(compose().hardware.matmul_precision)
     times: dict[str, list[float]] = {name: [] for name in names}
     for k in range(count):
         for name in names[k % len(names) :] + names[: k % len(names)]:

@@ -1,5 +1,6 @@
 """Two processes with gloo train, validate and evaluate as one process does at the same global batch."""
 
+import math
 import os
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from pytorch_lightning import Trainer
 from tests.conftest import quick_trainer
 from vaezoo.data.datamodule import DataModule
 from vaezoo.evaluate.evaluate import evaluate
+from vaezoo.meters import NotFiniteError
 from vaezoo.networks import conv, mlp
 from vaezoo.train import _strategy
 from vaezoo.variants.beta_vae import BetaVAE
@@ -52,7 +54,25 @@ def train_all(rank: int, world: int, folder: Path) -> None:
         numbers = {key: report[key] for key in names if report[key] is not None}
         metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
         found[name] = {"weights": model.state_dict(), "metrics": metrics, "report": numbers}
+    found["error"] = error_of_rank_1(world)
     torch.save(found, folder / f"{world}-{rank}.pt")
+
+
+def error_of_rank_1(world: int) -> str | None:
+    """What every process raises when a term of the last one becomes NaN."""
+    data = DataModule("digits", batch_size=100 // world)
+    data.setup()
+    model = BetaVAE(shapes=data.shapes((4,)), **DENSE)
+    terms = model.terms
+    model.terms = lambda batch: terms(batch).weighted(rate=math.nan if model.global_rank == world - 1 else 1.0)
+    trainer = quick_trainer(
+        devices=world, strategy=_strategy("ddp" if world > 1 else "auto", model), log_every_n_steps=1
+    )
+    try:
+        trainer.fit(model, datamodule=data)
+    except NotFiniteError as error:
+        return str(error)
+    return None
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +91,12 @@ def test_two_processes_train_to_the_weights_of_one(outcomes, name) -> None:
         torch.testing.assert_close(
             first[key], one[key], atol=1e-5, rtol=1e-4, msg=lambda text, key=key: f"{key}: {text}"
         )
+
+
+def test_every_process_stops_at_a_term_that_is_not_finite_on_one(outcomes) -> None:
+    one, first, second = (outcome["error"] for outcome in outcomes)
+    assert one.startswith("loss became nan at batch 1") and second == one
+    assert first.startswith("a term of another process is not finite")
 
 
 @pytest.mark.parametrize("name", MODELS)

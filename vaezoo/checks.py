@@ -32,6 +32,8 @@ def check(config: DictConfig) -> None:
             _check_type(name, value, hints[name])
             top[name] = value
         elif name in blocks:
+            if not isinstance(value, dict):
+                raise UsageError(f"{name}={_shown(value)}: {name} has options: set one of them, e.g. {name}.key=value")
             _check_group(name, value, config)
         elif name not in ("choices", "overrides"):
             raise UsageError(_unknown("", name, sorted({*hints, *blocks}), ""))

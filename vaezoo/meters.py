@@ -46,16 +46,14 @@ class Meters:
             return
         first, self.flushed = self.flushed, model.batches_seen + 1
         stacked = {name: torch.stack(values).float() for name, values in window.items()}
-        for name, values in stacked.items():
-            if not torch.isfinite(values).all():
-                at = int((~torch.isfinite(values)).nonzero()[0])
-                batch = first + 1 + at * (self.flushed - first) // len(values)
-                raise NotFiniteError(
-                    f"{name} became {values[at].item()} at batch {batch} (epoch {model.current_epoch}); the last"
-                    " good checkpoint is kept. A smaller optimizer.lr or optimizer.clip=1 often helps"
-                )
-        means = torch.stack([values.mean() for values in stacked.values()])
-        self.latest = dict(zip(stacked, _mean_over_ranks(means).tolist(), strict=True))
+        means = _mean_over_ranks(torch.stack([values.mean() for values in stacked.values()]))
+        if not torch.isfinite(means).all():  # on every process at once, or the others would wait for ever
+            what = _first_not_finite(stacked, first, self.flushed) or "a term of another process is not finite"
+            raise NotFiniteError(
+                f"{what} (epoch {model.current_epoch}); the last good checkpoint is kept."
+                " A smaller optimizer.lr or optimizer.clip=1 often helps"
+            )
+        self.latest = dict(zip(stacked, means.tolist(), strict=True))
         row = {f"train/{name}": value for name, value in self.latest.items()}
         for logger in model.trainer.loggers:
             logger.log_metrics(row, step=self.flushed)
@@ -88,6 +86,14 @@ class Meters:
             model.log_dict(row, logger=not fitting)
             for logger in model.trainer.loggers if fitting else []:
                 logger.log_metrics(row, step=model.batches_seen + 1)
+
+
+def _first_not_finite(window: dict[str, Tensor], first: int, last: int) -> str:
+    for name, values in window.items():
+        if len(bad := (~torch.isfinite(values)).nonzero()):
+            at = int(bad[0])
+            return f"{name} became {values[at].item()} at batch {first + 1 + at * (last - first) // len(values)}"
+    return ""
 
 
 def _mean_over_ranks(means: Tensor) -> Tensor:

@@ -72,7 +72,7 @@ class Hardware:
     strategy: Literal["auto", "ddp"] = "auto"
     num_nodes: int = 1
     precision: Literal["32-true", "64-true", "bf16-true", "16-true", "bf16-mixed", "16-mixed"] = "32-true"
-    matmul_precision: Literal["highest", "high", "medium"] = "high"
+    matmul_precision: Literal["auto", "highest", "high", "medium"] = "auto"
     threads: int | None = None
     workers: int = 0
 

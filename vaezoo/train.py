@@ -25,6 +25,7 @@ from vaezoo.callbacks.record import Record
 from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate, write_results
 from vaezoo.files import write
+from vaezoo.hardware import prepare
 from vaezoo.variant import Variant
 
 
@@ -117,13 +118,7 @@ def _prepare(config: DictConfig) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning sets this variable, with which every optimizer step asks the driver anew whether there is a GPU
     os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
-    hardware = config.hardware
-    if hardware.threads:
-        torch.set_num_threads(hardware.threads)
-    torch.set_float32_matmul_precision(hardware.matmul_precision)
-    if hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        where = f"hardware.accelerator={hardware.accelerator}"
-        raise UsageError(f"{where}: this machine has no usable GPU; use hardware=cpu")
+    prepare(config.hardware)
 
 
 def _trainer(config: DictConfig, run_dir: Path, model: Variant, loggers: list, record: Callback) -> Trainer:

@@ -52,11 +52,10 @@ class Record(Callback):
             "versions": versions(),
             "git": git(),
             "command": sys.argv,
-            "matmul_precision": config.hardware.matmul_precision,
         }
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.fields["hardware"] = hardware(trainer, self.fields.pop("matmul_precision"))
+        self.fields["hardware"] = hardware(trainer)
         self._write(trainer, "running")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -124,7 +123,7 @@ def git() -> dict[str, Any] | None:
     return None if commit is None else {"commit": commit, "dirty": bool(changes)}
 
 
-def hardware(trainer: Trainer, matmul_precision: str) -> dict[str, Any]:
+def hardware(trainer: Trainer) -> dict[str, Any]:
     """What a run computed on."""
     device = trainer.strategy.root_device
     gpu = device.type == "cuda"
@@ -135,7 +134,7 @@ def hardware(trainer: Trainer, matmul_precision: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": trainer.world_size,
         "precision": str(trainer.precision),
-        "matmul_precision": matmul_precision,
+        "matmul_precision": torch.get_float32_matmul_precision(),
     }
 
 

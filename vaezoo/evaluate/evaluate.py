@@ -23,6 +23,7 @@ from vaezoo.evaluate.nll import ImportanceWeightedNLL, bits_per_dim
 from vaezoo.evaluate.results import format_results as format_results
 from vaezoo.evaluate.results import write_results
 from vaezoo.evaluate.undefined import EVALUATION, rate_is, remarks, undefined
+from vaezoo.hardware import matmul_precision
 from vaezoo.variant import Variant
 from vaezoo.variational import Variational
 
@@ -119,7 +120,7 @@ def evaluate_run(
     datamodule.prepare_data()
     datamodule.setup()
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(config.hardware.matmul_precision)
+    torch.set_float32_matmul_precision(matmul_precision(config.hardware.matmul_precision))
     try:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         results = evaluate(model, datamodule, k, split, progress, limit, device=device)
