@@ -21,6 +21,7 @@ from vaezoo import describe, registry  # noqa: E402
 OUT = DOCS / "reference"
 PARTS = tuple(group for group in registry.GROUPS if group != "variant")
 SECTION = re.compile(r"^(Args|Returns|Raises|Example|Yields):\s*$", re.MULTILINE)
+ZOO = ("zoo", "zoo_conv")  # the experiments of the comparison
 PUBLISHED = re.compile(r"published\s+(?:\w+\s+)?(-?\d+(?:\.\d+)?)")
 
 
@@ -31,7 +32,8 @@ def reference(out: Path = OUT) -> None:
     """Writes one page per variant and part, their indices and the table of results into ``out``."""
     out.mkdir(exist_ok=True)
     pages = {f"{group}-{name}.md": page(group, name) for group in registry.GROUPS for name in built_in(group)}
-    pages |= {"variants.md": variants(), "parts.md": parts(), "_results.md": results() + "\n"}
+    pages |= {"variants.md": variants(), "parts.md": parts()}
+    pages |= {"_results.md": results() + "\n", "_comparison.md": comparison() + "\n"}
     for file in out.glob("*.md"):
         if file.name not in pages:
             file.unlink()
@@ -148,7 +150,7 @@ def variants() -> str:
     """The index of variants, by family."""
     lines = ["# Variants", "", STATUS, ""]
     for family, names in by_family().items():
-        lines += [f"## {family}", "", variant_table(names, "variant-{}.md"), ""]
+        lines += [f"## {family}", "", variant_table(names), ""]
     toctree = "\n".join(f"{name} <variant-{name}>" for name in built_in("variant"))
     return "\n".join([*lines, f"```{{toctree}}\n:hidden:\n\n{toctree}\n```"]) + "\n"
 
@@ -160,13 +162,27 @@ def by_family() -> dict[str, list[str]]:
     return dict(sorted(families.items()))
 
 
-def variant_table(names: Iterable[str], link: str = "") -> str:
-    """Names, papers and statuses as a Markdown table; ``link`` is where a name's page is."""
-    lines = ["| variant | paper | status |", "|---|---|---|"]
+def variant_table(names: Iterable[str]) -> str:
+    """Papers, limits, tests, statuses and the length of each file, as a Markdown table with links to the pages."""
+    lines = ["| variant | paper | becomes | tests | status | lines |", "|---|---|---|---|---|---|"]
     for name in names:
         card = registry.card("variant", name)
-        title = f"[`{name}`]({link.format(name)})" if link else f"`{name}`"
-        lines.append(f"| {title} | {f'[{card.paper}]({card.url})' if card.url else card.paper} | {status(card)} |")
+        paper = f"[{card.paper}]({card.url})" if card.url else card.paper
+        limits = "; ".join(f"[`{other}`](variant-{other}.md) at {values(at)}" for other, at in card.limits.items())
+        module = registry.find("variant", name).target.partition(":")[0].split(".")
+        length = len(ROOT.joinpath(*module).with_suffix(".py").read_text().splitlines())
+        tests = "<br>".join(f"`{test}`" for test in card.identities)
+        cells = [f"[`{name}`](variant-{name}.md)", paper, limits, tests, status(card), str(length)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def family_table() -> str:
+    """All variants in a row per family, those that are only experimental in italics."""
+    lines = ["| family | variants |", "|---|---|"]
+    for family, names in by_family().items():
+        marks = {name: "*" if status(registry.card("variant", name)) == "experimental" else "" for name in names}
+        lines.append(f"| {family} | {', '.join(f'{mark}`{name}`{mark}' for name, mark in marks.items())} |")
     return "\n".join(lines)
 
 
@@ -211,8 +227,8 @@ def recorded(folder: Path = DOCS / "results") -> list[dict[str, Any]]:
 
 
 def results() -> str:
-    """The recorded runs as a Markdown table."""
-    runs = recorded()
+    """The recorded runs of experiments, but not the comparison of all variants, as a Markdown table."""
+    runs = [run for run in recorded() if run["experiment"] not in ZOO]
     if not runs:
         return "No results are recorded yet."
     titles = ["run", "variant", "dataset", "NLL (nats)", "K", "bits/dim", "squared error", "published"]
@@ -227,6 +243,36 @@ def results() -> str:
         cells += [number(run.get("published", about.get("published")))]
         lines.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
     return "\n".join(lines)
+
+
+def comparison() -> str:
+    """The runs in which every variant has the same small budget, as a Markdown table."""
+    runs = sorted((run for run in recorded() if run["experiment"] in ZOO), key=_standing)
+    if not runs:
+        return "No comparison is recorded yet."
+    titles = ["variant", "NLL", "distortion", "rate", "active units", "squared error", "fid_clf prior"]
+    titles += ["fid_clf mixture", "own measures", "parameters", "images/s"]
+    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
+    for run in runs:
+        quality, training = run.get("quality") or {}, run["training"]
+        own = (f"{name} {number(value, 3)}" for name, value in (run.get("measures") or {}).items() if value is not None)
+        fids = [number((quality.get(sampler) or {}).get("fid_clf"), 1) for sampler in ("prior", "mixture")]
+        cells = [f"`{_label(run)}`", number(run.get("nll")), number(run.get("distortion")), number(run.get("rate"))]
+        cells += [str(run.get("active_units") or ""), number(run.get("squared_error")), *fids, "; ".join(own)]
+        cells += [str(training["parameters"]["total"]), f"{training['images_per_second']:.0f}"]
+        lines.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def _standing(run: Mapping[str, Any]) -> tuple[bool, float, str]:
+    """Runs with a likelihood first, the best on top."""
+    return (run.get("nll") is None, run.get("nll") or run.get("squared_error") or 0.0, _label(run))
+
+
+def _label(run: Mapping[str, Any]) -> str:
+    """The variant and what else its run chose."""
+    chosen = [text for text in run.get("overrides", []) if not text.startswith(("experiment=", "variant="))]
+    return " ".join([run["variant"], *chosen])
 
 
 def number(value: Any, digits: int = 2) -> str:
@@ -251,8 +297,7 @@ def experiment(name: str) -> dict[str, Any]:
 
 def readme(text: str) -> str:
     """README.md with its generated sections brought up to date."""
-    names = [name for family in by_family().values() for name in family]
-    for title, new in {"variants": variant_table(names), "results": results()}.items():
+    for title, new in {"variants": family_table(), "results": results()}.items():
         begin, end = f"<!-- {title}: generated by docs/generate.py -->", f"<!-- end of {title} -->"
         before, _, rest = text.partition(begin)
         _, found, after = rest.partition(end)

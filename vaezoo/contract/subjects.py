@@ -31,7 +31,11 @@ QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": 
 @cache
 def small(variant: str, *overrides: str) -> DictConfig:
     """The variant's default configuration on digits, with narrow networks."""
-    config = compose([f"variant={variant}", *DIGITS, *overrides])
+    return narrow(compose([f"variant={variant}", *DIGITS, *overrides]))
+
+
+def narrow(config: DictConfig) -> DictConfig:
+    """The configuration with the widths that `SMALL` bounds cut down, in place."""
     for group in registry.GROUPS:
         node = config[group]
         for name, bound in SMALL.items():

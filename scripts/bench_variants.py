@@ -1,0 +1,161 @@
+"""Training speed of variants against pythae's, all measured in one run.
+
+    python scripts/bench_variants.py [--data ROOT] [--rounds 3] [--batches 100] [--only vae,iwae]
+
+Prints a table and, as its last line, one JSON object: variant -> (images per second of vaezoo) / (those of pythae),
+the median over the rounds, and ``median`` of these. In each round both sides train a new model for two epochs, one
+after the other; only the second epoch is timed.
+
+Both sides have equal networks (784-400-400 and back, 20 latents, or one code of 64 numbers), batches of 128 grey MNIST
+digits, equal numbers of samples (10), of pseudo-inputs (50) and of codes (512), and are otherwise as they come: ours is
+what ``vaezoo train`` does with progress bar, CSV log and checkpoints; theirs is the trainer that pythae chooses
+(``pip install --no-deps pythae==0.1.2 cloudpickle imageio``).
+"""
+
+import argparse
+import io
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from bench_training import BATCH, GREY, dense, ours
+
+from vaezoo.data.datamodule import DataModule
+from vaezoo.hardware import matmul_precision
+
+SQUARED = ["likelihood=gaussian", "likelihood.scale=fixed"]
+DENSE = ["encoder=mlp", "decoder=mlp"]
+OURS = {
+    "vae": GREY,
+    "beta_tcvae": GREY,
+    "vamp_vae": [*GREY, "prior.components=50"],
+    "iwae": [*GREY, "variant.samples=10"],
+    "vq_vae": [*GREY, *DENSE, "posterior.codes=512", "prior=uniform_codes", "latent=64"],
+    "vae_gan": [*SQUARED, *DENSE],
+    "factor_vae": GREY,
+    "wae_mmd": SQUARED,
+}
+
+
+def theirs(name: str, x: Tensor, batches: int, folder: Path) -> float:
+    """Seconds of pythae's second epoch."""
+    from pythae import models, trainers
+    from pythae.data.datasets import BaseDataset
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.models.nn.default_architectures import Discriminator_MLP
+    from pythae.trainers.training_callbacks import TrainingCallback
+
+    class Encoder(BaseEncoder):
+        def forward(self, x: Tensor) -> ModelOutput:
+            h = self.net(x)
+            if self.codes:
+                return ModelOutput(embedding=h)
+            mean, log_variance = h.chunk(2, dim=1)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+    class Decoder(BaseDecoder):
+        def forward(self, z: Tensor) -> ModelOutput:
+            return ModelOutput(reconstruction=self.net(z).sigmoid().view(-1, 1, 28, 28))
+
+    class Stopwatch(TrainingCallback):
+        def on_train_step_begin(self, *args: object, **kwargs: object) -> None:  # once in an epoch
+            self.begin = time.perf_counter()
+
+        def on_train_step_end(self, *args: object, **kwargs: object) -> None:
+            self.seconds = time.perf_counter() - self.begin
+
+    def networks(width: int, codes: bool) -> tuple[nn.Module, nn.Module]:
+        encoder, decoder = Encoder(), Decoder()
+        encoder.net, decoder.net = dense()
+        encoder.codes = codes
+        if codes:
+            encoder.net[-1], decoder.net[0] = nn.Linear(400, width), nn.Linear(width, 400)
+        return encoder, decoder
+
+    picture = {"input_dim": (1, 28, 28)}
+    common = {**picture, "latent_dim": 20, "reconstruction_loss": "bce"}
+    adversarial = trainers.AdversarialTrainer, trainers.AdversarialTrainerConfig
+    plain = trainers.BaseTrainer, trainers.BaseTrainerConfig
+    recipes: dict[str, tuple[Any, Any, tuple[Any, Any]]] = {
+        "vae": (models.VAE, models.VAEConfig(**common), plain),
+        "beta_tcvae": (models.BetaTCVAE, models.BetaTCVAEConfig(**common), plain),
+        "vamp_vae": (models.VAMP, models.VAMPConfig(**common, number_components=50), plain),
+        "iwae": (models.IWAE, models.IWAEConfig(**common, number_samples=10), plain),
+        "vq_vae": (models.VQVAE, models.VQVAEConfig(**picture, latent_dim=64, use_ema=True), plain),
+        "factor_vae": (models.FactorVAE, models.FactorVAEConfig(**common), adversarial),
+        "wae_mmd": (models.WAE_MMD, models.WAE_MMD_Config(**picture, latent_dim=20), plain),
+        "vae_gan": (
+            models.VAEGAN,
+            models.VAEGANConfig(**{**common, "reconstruction_loss": "mse"}, discriminator_input_dim=(1, 28, 28)),
+            (trainers.CoupledOptimizerAdversarialTrainer, trainers.CoupledOptimizerAdversarialTrainerConfig),
+        ),
+    }
+    model_class, config, (trainer_class, settings_class) = recipes[name]
+    encoder, decoder = networks(config.latent_dim, name == "vq_vae")
+    if name == "wae_mmd":
+        encoder.net[-1], encoder.codes = nn.Linear(400, 20), True
+    extra = {}
+    if name == "vae_gan":
+        critic = Discriminator_MLP(config)
+        hidden = [nn.Sequential(nn.Linear(784, 400), nn.ReLU()), nn.Sequential(nn.Linear(400, 400), nn.ReLU())]
+        critic.layers = nn.ModuleList([*hidden, nn.Sequential(nn.Linear(400, 1), nn.Sigmoid())])
+        critic.depth = 3
+        extra["discriminator"] = critic
+    stopwatch, images = Stopwatch(), x[: batches * BATCH].float() / 255
+    model = model_class(config, encoder, decoder, **extra)
+    settings = settings_class(str(folder), per_device_train_batch_size=BATCH, num_epochs=2, no_cuda=True)
+    trainer_class(model, BaseDataset(images, torch.zeros(len(x))), None, settings, [stopwatch]).train()
+    return stopwatch.seconds
+
+
+def main() -> None:
+    """Measures every variant and prints the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="folder of MNIST; by default data")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", type=int, default=100)
+    parser.add_argument("--only", default=",".join(OURS), help="variants, separated by commas")
+    options = parser.parse_args()
+    if unknown := set(options.only.split(",")) - set(OURS):
+        parser.error(f"--only={','.join(sorted(unknown))}: there are {', '.join(OURS)}")
+    mnist = DataModule("mnist", root=options.data or "data")
+    mnist.prepare_data()
+    mnist.setup()
+    x = mnist.split("train").x
+    root = [f"dataset.root={options.data}"] if options.data else []
+    ratios: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as name:
+        for variant in options.only.split(","):
+            overrides = [f"variant={variant}", "dataset=mnist", f"dataset.batch_size={BATCH}", *root, *OURS[variant]]
+            sides: dict[str, Callable[[], float]] = {
+                "vaezoo": lambda given=overrides: ours(given, options.batches, Path(name)),
+                "pythae": lambda given=variant: theirs(given, x, options.batches, Path(name)),
+            }
+            times: dict[str, list[float]] = {side: [] for side in sides}
+            for k in range(options.rounds):
+                for side in sorted(sides, reverse=bool(k % 2)):
+                    torch.set_float32_matmul_precision("highest" if side == "pythae" else matmul_precision("auto"))
+                    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                        times[side].append(sides[side]())
+            ratios[variant] = median(b / a for a, b in zip(times["vaezoo"], times["pythae"], strict=True))
+            speeds = {side: options.batches * BATCH / median(seconds) for side, seconds in times.items()}
+            print(
+                f"{variant:12} {speeds['vaezoo']:9.0f} {speeds['pythae']:9.0f} images/s  {ratios[variant]:.2f}",
+                flush=True,
+            )
+    print(json.dumps({**{k: round(v, 3) for k, v in ratios.items()}, "median": round(median(ratios.values()), 3)}))
+
+
+if __name__ == "__main__":
+    main()
