@@ -1,0 +1,60 @@
+"""What a map makes of a normal distribution, with a density that is known for its own samples."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.types import _size
+
+from vaezoo.distributions.diagonal_normal import DiagonalNormal
+
+
+class Flowed(Distribution):
+    r"""The distribution of z = f(z_0), z_0 ~ N(mean, diag(std^2)), for an invertible f whose inverse is not known.
+
+    .. math:: \log q(z) = \log q_0(z_0) - \log\left|\det\frac{\partial f}{\partial z_0}\right|
+
+    Args:
+        base: q_0, with vectors ``[B, d]``.
+        flow: z_0 ``[..., B, d]`` to z ``[..., B, d]`` and log|det df/dz_0| ``[..., B]``.
+    """
+
+    arg_constraints: dict = {}  # type: ignore[assignment]
+    has_rsample = True
+
+    def __init__(self, base: DiagonalNormal, flow: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
+        self.base, self.flow = base, flow
+        self._last: tuple[Tensor | None, Tensor | None] = (None, None)  # a draw, and log q of it
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """f at the mean of the base, a central value and not the expectation, which has no closed form."""
+        return self.flow(self.base.mean)[0]
+
+    @property
+    def stddev(self) -> Tensor:
+        """That of the base: the scale of a draw before the flow bends it."""
+        return self.base.stddev
+
+    @property
+    def variance(self) -> Tensor:
+        """That of the base."""
+        return self.base.variance
+
+    def rsample(self, sample_shape: _size = ()) -> Tensor:
+        z_0 = self.base.rsample(sample_shape)
+        z, log_det = self.flow(z_0)
+        self._last = (z, self.base.log_prob(z_0) - log_det)
+        return z
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log q ``[..., B]`` of the tensor that was drawn last.
+
+        Raises:
+            ValueError: ``value`` is another tensor.
+        """
+        z, log_q = self._last
+        if value is not z or log_q is None:
+            raise ValueError("the density of a flow is known at the tensor that its last rsample or sample returned")
+        return log_q
