@@ -278,6 +278,21 @@ def test_hidden_labels_are_balanced_and_fixed_by_the_seed():
     assert data.split("val").y.min() == 0 and data.split("test").y.min() == 0 and data.shapes((2,)).classes == 10
 
 
+def test_few_examples_are_balanced_nested_and_fixed_by_the_seed():
+    full = ready("digits").split("train")
+    data = ready("digits", train_size=105)
+    few = data.split("train")
+    counts = torch.bincount(few.y, minlength=10)
+    assert len(few) == 105 and counts.min() == 10 and counts.max() == 11
+    rows = {x.numpy().tobytes(): int(y) for x, y in zip(full.x, full.y, strict=True)}
+    assert all(rows[x.numpy().tobytes()] == y for x, y in zip(few.x, few.y.tolist(), strict=True))
+    fewer = {x.numpy().tobytes() for x in ready("digits", train_size=30).split("train").x}
+    assert len(fewer) == 30 and fewer <= {x.numpy().tobytes() for x in few.x}
+    assert torch.equal(few.x, ready("digits", train_size=105).split("train").x)
+    assert not torch.equal(few.x, ready("digits", train_size=105, seed=1).split("train").x)
+    assert len(data.split("val")) == 149 and len(data.split("test")) == 300 and data.shapes((2,)).train_size == 105
+
+
 def test_splits_can_be_indexed():
     split = ready("digits").split("val")
     batch = split[torch.tensor([3, 1])]
@@ -304,6 +319,11 @@ def test_a_dataset_of_your_own_is_named_by_its_module(tmp_path, monkeypatch):
         ({"source": "digits", "eval_batch_size": 0}, r"dataset.eval_batch_size=0: must be at least 1"),
         ({"source": "digits", "workers": -1}, r"dataset.workers=-1: must be at least 0"),
         ({"source": "digits", "val_size": 0}, r"dataset.val_size=0: must be at least 1"),
+        ({"source": "digits", "train_size": 0}, r"dataset.train_size=0: must be at least 1"),
+        (
+            {"source": "digits", "train_size": 1349},
+            r"dataset.train_size=1349: must be at most the 1348 training examples",
+        ),
         ({"source": "digits", "val_size": 1497}, r"dataset.val_size=1497: must be below the 1497 training examples"),
         ({"source": "digits", "binarise": "dynamc"}, r"dataset.binarise=dynamc: must be .*did you mean 'dynamic'\?"),
         ({"source": "digits", "label_fraction": 0.0}, r"dataset.label_fraction=0.0: must be above 0 and at most 1"),

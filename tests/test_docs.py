@@ -78,6 +78,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "argv", sys.argv)
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("VAEZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
     yield tmp_path

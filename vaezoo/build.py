@@ -9,6 +9,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_model, save_model
 
+from vaezoo.data.datamodule import DataModule
 from vaezoo.errors import UsageError, near
 from vaezoo.files import atomic
 from vaezoo.likelihoods.support import check as check_support
@@ -57,26 +58,46 @@ def save(model: Variant, folder: Path) -> None:
         save_model(model, str(path))
 
 
-def load(run_dir: str | Path) -> Variant:
+def load(run_dir: str | Path, weights: bool = True) -> Variant:
     """The trained model of a run, in eval mode, on the CPU.
+
+    Args:
+        run_dir: the run's folder.
+        weights: False leaves the weights as they were built, and needs no file of them.
 
     Raises:
         UsageError: the folder is no finished run.
     """
     folder = Path(run_dir)
-    for file in (CONFIG, RECORD, WEIGHTS):
+    for file in (CONFIG, RECORD, *([WEIGHTS] if weights else [])):
         if not (folder / file).is_file():
             raise UsageError(f"{folder} is no finished run: there is no {file} in it")
     config = OmegaConf.load(folder / CONFIG)
     assert isinstance(config, DictConfig)
     model = build(config, read_shapes(json.loads((folder / RECORD).read_text())["shapes"]))
-    load_model(model, str(folder / WEIGHTS))
+    if weights:
+        load_model(model, str(folder / WEIGHTS))
     return model.eval()
+
+
+def load_data(run_dir: str | Path) -> DataModule:
+    """The data that a run was trained on, set up.
+
+    Raises:
+        UsageError: the folder is no run, or the data are not where they were.
+    """
+    file = Path(run_dir) / CONFIG
+    if not file.is_file():
+        raise UsageError(f"{run_dir} is no run: there is no {CONFIG} in it")
+    data: DataModule = hydra.utils.instantiate(OmegaConf.load(file).dataset)
+    data.prepare_data()
+    data.setup()
+    return data
 
 
 def write_shapes(shapes: Shapes) -> dict[str, Any]:
     """Shapes as plain values; the mean example, which starts weights, is left out."""
-    names = ("event", "latent", "condition", "classes", "train_size", "support", "range")
+    names = ("event", "latent", "condition", "classes", "label", "train_size", "support", "range")
     values = {name: getattr(shapes, name) for name in names}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 

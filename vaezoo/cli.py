@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import vaezoo
-from vaezoo import choices, completion, describe, registry, settings
+from vaezoo import choices, completion, describe, registry, samplers, settings
 from vaezoo.errors import UsageError
 
 EXAMPLES = """\
@@ -84,13 +84,24 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("evaluate", help="measure finished runs with the shared metrics")
     command.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     command.add_argument("--k", type=int, default=500, help="importance samples of the likelihood (default: 500)")
+    command.add_argument(
+        "--quality",
+        metavar="SAMPLERS",
+        help=f"judge samples by a classifier of the data, e.g. prior,mixture; there are {', '.join(samplers.names())}",
+    )
+    command.add_argument("--samples", type=int, default=10_000, help="number of samples of each (default: 10000)")
+    command.add_argument("--inception", action="store_true", help="judge them by the Inception network too")
     command.set_defaults(run=_evaluate)
 
     command = commands.add_parser("sample", help="draw from a finished run into a picture")
     command.add_argument("run_dir", type=Path, metavar="RUN")
-    command.add_argument("-n", type=int, default=64, help="number of samples (default: 64)")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("-o", "--output", type=Path, help="default: RUN/samples.png")
+    about = "where latents come from: the model's prior (default) or what is fitted to the codes of the training data"
+    command.add_argument("--sampler", default="prior", help=f"{about}; one of {', '.join(samplers.names())}")
+    command.add_argument("-n", "--n", type=int, default=64, help="number of samples (default: 64)")
+    command.add_argument("--seed", type=int, default=0, help="seed of the fit and of the draws (default: 0)")
+    command.add_argument(
+        "-o", "--out", "--output", type=Path, help="a .png, .npy or .pt file (default: RUN/samples.png, or .npy)"
+    )
     command.set_defaults(run=_sample)
 
     command = commands.add_parser("new", help="write a variant of your own, ready to run")
@@ -160,29 +171,27 @@ def _evaluate(given: argparse.Namespace) -> int:
     from vaezoo.evaluate.evaluate import evaluate_run
     from vaezoo.evaluate.results import format_results
 
+    judged = {"samples": given.samples, "inception": given.inception}
+    judged["quality"] = _checked_samplers(given) if given.quality else None
     for run in given.runs:
         print(run)
-        print(format_results(evaluate_run(run, k=given.k)))
+        print(format_results(evaluate_run(run, k=given.k, **judged)))
     return 0
+
+
+def _checked_samplers(given: argparse.Namespace) -> list[str]:
+    named: list[str] = given.quality.split(",")
+    settings.Evaluate(given.k, named, given.samples, given.inception)
+    return named
 
 
 def _sample(given: argparse.Namespace) -> int:
     _check_run(given.run_dir)
-    import torch
-    from torchvision.utils import save_image
+    if given.n < 1:
+        raise UsageError(f"--n={given.n} must be at least 1")
+    from vaezoo.samplers.write import sample_run
 
-    from vaezoo.build import load
-    from vaezoo.distributions import noise
-    from vaezoo.variational import Variational
-
-    model = load(given.run_dir)
-    if len(model.shapes.event) != 3 or not isinstance(model, Variational):
-        raise UsageError(f"{given.run_dir} does not draw pictures: it has no prior, or its data are no pictures")
-    with torch.no_grad(), noise.seeded(given.seed):
-        pictures = model.sample(given.n)
-    output = given.output or given.run_dir / "samples.png"
-    save_image(pictures.clamp(0, 1), output, nrow=max(1, round(given.n**0.5)))
-    print(output)
+    print(sample_run(given.run_dir, given.sampler, given.n, given.seed, given.out))
     return 0
 
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vaezoo.errors import UsageError
+from vaezoo import samplers
+from vaezoo.errors import UsageError, near
 
 
 def _require(name: str, value: object, holds: bool, allowed: str) -> None:
@@ -108,9 +109,16 @@ class Evaluate:
     """Options of the evaluation that ends a run."""
 
     k: int = 500
+    quality: list[str] | None = None
+    samples: int = 10_000
+    inception: bool = False
 
     def __post_init__(self) -> None:
         _require("evaluate.k", self.k, self.k >= 0, "at least 0")
+        _require("evaluate.samples", self.samples, self.samples >= 10, "at least 10")
+        for name in self.quality or []:
+            known = samplers.names()
+            _require("evaluate.quality", name, name in known, f"a list of {', '.join(known)}{near(name, known)}")
 
 
 @dataclass

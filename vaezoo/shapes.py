@@ -17,7 +17,9 @@ class Shapes:
         features: shape of what a head reads: an encoder's output for posteriors, a decoder's output for likelihoods.
         condition: shape of the condition c, ``()`` where there is none.
         classes: number of labels, 0 without labels.
+        label: shape of y where it is floats, ``()`` for class labels and without labels.
         codes: for the prior of discrete codes, how many values each code may take; 0 for other latents.
+        curvature: for the prior on a ball, c of the posterior's curvature -c; 0 for other latents.
         train_size: number of training examples.
         support: where x lives: ``binary`` {0, 1}, ``levels`` {k/255}, ``unit`` [0, 1] (dequantised) or ``real``.
         range: smallest and largest value x may take.
@@ -29,7 +31,9 @@ class Shapes:
     features: tuple[int, ...] = ()
     condition: tuple[int, ...] = ()
     classes: int = 0
+    label: tuple[int, ...] = ()
     codes: int = 0
+    curvature: float = 0.0
     train_size: int = 1
     support: str = "real"
     range: tuple[float, float] = (0.0, 1.0)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
@@ -76,8 +75,8 @@ def train(config: DictConfig) -> Run:
         model.eval()
         if trainer.is_global_zero:
             save(model, run_dir)
-        if config.evaluate.k:
-            results = evaluate(model, data, k=config.evaluate.k, progress=config.trainer.progress_bar)
+        if config.evaluate.k or config.evaluate.quality:
+            results = evaluate(model, data, progress=config.trainer.progress_bar, **plain["evaluate"])
             if trainer.is_global_zero:
                 write_results(run_dir, results)
     finally:

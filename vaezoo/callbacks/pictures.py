@@ -42,7 +42,9 @@ def reconstructions(model: Any, batch: Batch, columns: int = 10, pairs: int = 4)
 
 
 def samples(model: Any, batch: Batch, columns: int = 8) -> Picture:
-    """Means of p(x|z) for ``columns``^2 draws of the prior, under the conditions of the batch if there are any.
+    """Means of p(x|z) for 8 rows of draws of the prior; a conditional model has one column per class.
+
+    The first row shows the conditions themselves where they are pictures.
 
     Raises:
         Skipped: there is no prior, or the data are no pictures.
@@ -50,10 +52,28 @@ def samples(model: Any, batch: Batch, columns: int = 8) -> Picture:
     _check_pictures(model)
     if not isinstance(model, Variational):
         raise Skipped("a deterministic autoencoder has no prior to sample from")
-    n, c = columns**2, model.condition(batch)
-    if c is not None:
-        c = c[torch.arange(n, device=c.device) % len(c)]
-    return grid(model.sample(n, c), columns, model.shapes.range)
+    c = conditions(model, batch)
+    if c is None:
+        return grid(model.sample(columns**2), columns, model.shapes.range)
+    drawn = model.sample(columns * len(c), c.repeat(columns, *(1,) * (c.ndim - 1)))
+    shown = [c, drawn] if c.shape[1:] == drawn.shape[1:] else [drawn]
+    return grid(torch.cat(shown), len(c), model.shapes.range)
+
+
+def conditions(model: Any, batch: Batch, most: int = 10) -> Tensor | None:
+    """One condition per class in the order of the classes, else the first 8 of the batch, ``[n, *condition]``.
+
+    Args:
+        model: any variant; None for an unconditional one.
+        batch: examples to take conditions from.
+        most: the number of classes that are shown at most.
+    """
+    c = _condition(model, batch)
+    if c is None or batch.y is None or batch.y.is_floating_point():
+        return c if c is None else c[:8]
+    labels = batch.y.tolist()
+    first = [labels.index(label) for label in sorted(set(labels) - {-1})[:most]]
+    return c[first] if first else c[:8]
 
 
 def traversals(model: Any, batch: Batch) -> Picture:
@@ -63,13 +83,17 @@ def traversals(model: Any, batch: Batch) -> Picture:
     batch (their own spread and that of each posterior). The dimensions with the largest rate come first, where it is
     a sum over dimensions, otherwise those whose codes vary most.
 
+    One-hot latents have one row per choice instead, which takes each of its K values.
+
     Raises:
-        Skipped: the latent is a grid or does not live in R^d, or the data are no pictures.
+        Skipped: the latent is a grid, or lives neither in R^d nor on one-hot rows, or the data are no pictures.
     """
     _check_pictures(model)
+    support = getattr(getattr(model, "posterior", None), "support", "real")
+    if support == "one-hot":
+        return _flips(model, batch)
     if len(model.shapes.latent) != 1:
         raise Skipped(f"a latent of shape {model.shapes.latent} has no single dimensions to walk along")
-    support = getattr(getattr(model, "posterior", None), "support", "real")
     if support != "real":
         raise Skipped(f"the latent lives on {support}, where there are no straight lines to walk along")
     c = _condition(model, batch)
@@ -85,12 +109,29 @@ def traversals(model: Any, batch: Batch) -> Picture:
     return grid(model.decode(z, c).mean, STEPS, model.shapes.range)
 
 
+def _flips(model: Any, batch: Batch) -> Picture:
+    """One row per choice, those with the largest rate first; the others stay at the first example's likeliest."""
+    c = _condition(model, batch)
+    q = model.q(batch.x, c)
+    form = closed_form(q, model.p(c))
+    importance = form.function(q, model.p(c)).sum(-1).mean(0) if form and form.per_dim else q.mean.var(0).sum(-1)
+    order, values = importance.argsort(descending=True)[:ROWS], q.event_shape[-1]
+    z = q.mode[:1].repeat(len(order), values, 1, 1)  # [rows, K, n, K]
+    for row, choice in enumerate(order.tolist()):
+        z[row, :, choice] = torch.eye(values, dtype=z.dtype, device=z.device)
+    z = z.flatten(0, 1)
+    c = None if c is None else c[:1].expand(len(z), *c.shape[1:])
+    return grid(model.decode(z, c).mean, values, model.shapes.range)
+
+
 def latent(model: Any, batch: Batch) -> Picture:
     """Codes of the batch in the plane, coloured by label.
 
     Raises:
         Skipped: the latent is not two-dimensional.
     """
+    if not hasattr(model, "encode"):
+        raise Skipped("there is no code")
     if model.shapes.latent != (2,):
         raise Skipped(f"the latent has shape {model.shapes.latent}; only (2,) can be drawn in the plane")
     y = batch.y if batch.y is not None and batch.y.ndim == 1 and not batch.y.is_floating_point() else None
@@ -180,6 +221,8 @@ def _condition(model: Any, batch: Batch) -> Tensor | None:
 
 
 def _check_pictures(model: Variant) -> None:
+    if not hasattr(model, "reconstruct"):
+        raise Skipped("there is no decoder, so nothing is drawn")
     event = model.shapes.event
     if len(event) != 3:
         raise Skipped(f"examples of shape {event} are no pictures")

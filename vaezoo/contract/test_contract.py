@@ -143,7 +143,7 @@ def test_limit_agrees(variant: str) -> None:
                 parameter.add_(0.2 * torch.randn_like(parameter))
         cls: Any = registry.load("variant", name)
         parts = [f"{group}={config.choices[group]}" for group in PARTS if group in model.uses and group in cls.uses]
-        other = built(name, small(name, *parts)).double()
+        other = built(name, small(name, *parts), shapes_of_digits(variant)).double()
         unknown = dict(other.named_parameters()).keys() - dict(model.named_parameters()).keys()
         assert not unknown, f"{name} has parameters {sorted(unknown)} and {variant} does not"
         other.load_state_dict(model.state_dict(), strict=False)
@@ -279,6 +279,8 @@ def test_checkpoint_needs_no_pickle(variant: str) -> None:
 def test_codes_and_reconstructions_have_their_shapes(variant: str) -> None:
     """``reconstruct`` and the mean of ``decode(encode(x))`` are shaped like x; ``decode`` folds leading dimensions."""
     model: Any = built(variant).eval()
+    if not hasattr(model, "reconstruct"):
+        pytest.skip(f"{variant} has no decoder, so it reconstructs nothing")
     batch = some(variant)
     c = model.condition(batch) if isinstance(model, Autoencoder) else None
     z = model.encode(batch.x, c)

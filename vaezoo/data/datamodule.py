@@ -46,11 +46,13 @@ class DataModule(LightningDataModule):
         eval_batch_size: validation and test examples per batch and process, >= 1.
         val_size: training examples held out for validation, the last ones; None takes the dataset's own validation
             split or, where it has none, a tenth.
+        train_size: training examples to use, chosen by ``seed`` from those that are left, as many of each class (give
+            or take one, and where there are enough); None takes all. A larger choice contains a smaller one.
         binarise: ``none``, ``threshold`` (x > 1/2), ``static`` (drawn once with P(1) = x, the same for every seed) or
             ``dynamic`` (drawn in each epoch; validation and test once).
         dequantise: turn level k into (k + u)/256 with u uniform on [0, 1).
-        label_fraction: share of the training labels that are shown, in (0, 1], the same in each class; others are -1.
-        seed: seed of the order, of what is drawn in each epoch, and of which labels are shown.
+        label_fraction: share of their labels that are shown, in (0, 1], the same in each class; others are -1.
+        seed: seed of the order, of what is drawn in each epoch, and of which examples are used and labels shown.
         workers: processes that read files ahead, >= 0; unused for data in memory.
         drop_last: leave out a last training batch that is not full.
         in_memory: decode all picture files once (True), when they are asked for (False), or once if they take at most
@@ -68,6 +70,7 @@ class DataModule(LightningDataModule):
         batch_size: int = 128,
         eval_batch_size: int = 500,
         val_size: int | None = None,
+        train_size: int | None = None,
         binarise: str = "none",
         dequantise: bool = False,
         label_fraction: float = 1.0,
@@ -82,6 +85,7 @@ class DataModule(LightningDataModule):
             ("batch_size", batch_size, 1),
             ("eval_batch_size", eval_batch_size, 1),
             ("val_size", 1 if val_size is None else val_size, 1),
+            ("train_size", 1 if train_size is None else train_size, 1),
             ("workers", workers, 0),
         ):
             if value < least:
@@ -95,6 +99,7 @@ class DataModule(LightningDataModule):
             raise UsageError(f"dataset.dequantise=true and dataset.binarise={binarise} exclude each other")
         self.name, self.root, self.options = source, Path(root or "."), options
         self.batch_size, self.eval_batch_size, self.val_size = batch_size, eval_batch_size, val_size
+        self.train_size = train_size
         self.binarise, self.dequantise, self.label_fraction = binarise, dequantise, label_fraction
         self.seed, self.workers, self.drop_last, self.in_memory = seed, workers, drop_last, in_memory
         self._load = _find(source, options)
@@ -120,6 +125,8 @@ class DataModule(LightningDataModule):
         labels = [part.y for part in (train, val, raw.test) if part.y is not None]
         counted = [int(y.max()) + 1 for y in labels if not y.is_floating_point()]
         self._classes = max(counted, default=0)
+        self._label = next((tuple(y.shape[1:]) or (1,) for y in labels if y.is_floating_point()), ())
+        train = self._chosen(train)
         train = Part(train.x, self._hide(train.y))
         for name, part in (("train", train), ("val", val), ("test", raw.test)):
             moved = self._moved(part)
@@ -142,6 +149,7 @@ class DataModule(LightningDataModule):
             event=event,
             latent=tuple(latent),
             classes=self._classes,
+            label=self._label,
             train_size=len(self.split("train")),
             support=self._support,
             range=(low, high),
@@ -191,6 +199,25 @@ class DataModule(LightningDataModule):
         if y is None:
             return Part(x[:-size]), Part(x[-size:])
         return Part(x[:-size], y[:-size]), Part(x[-size:], y[-size:])
+
+    def _chosen(self, train: Part) -> Part:
+        """``train_size`` of the training examples, in the order of the data."""
+        if self.train_size is None:
+            return train
+        x, y = train
+        if self.train_size > len(x):
+            raise UsageError(
+                f"dataset.train_size={self.train_size}: must be at most the {len(x)} training examples of {self.name}"
+            )
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.seed))
+        if y is not None and y.ndim == 1 and not y.is_floating_point():
+            turn = torch.empty(len(x), dtype=torch.long)  # how many of its class come before an example
+            for label in y.unique():
+                members = (y[order] == label).nonzero()[:, 0]
+                turn[members] = torch.arange(len(members))
+            order = order[turn.argsort(stable=True)]
+        kept = order[: self.train_size].sort().values
+        return Part(x[kept], None if y is None else y[kept])
 
     def _check_support(self, support: str) -> str:
         if self.dequantise:

@@ -2,11 +2,10 @@
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -20,6 +19,7 @@ from vaezoo.evaluate.latents import ActiveUnits, MutualInformation, PerDimension
 from vaezoo.evaluate.mean import Mean, SquaredError
 from vaezoo.evaluate.mode import evaluating, on_device
 from vaezoo.evaluate.nll import ImportanceWeightedNLL, bits_per_dim
+from vaezoo.evaluate.quality import quality as quality_of
 from vaezoo.evaluate.results import format_results as format_results
 from vaezoo.evaluate.results import write_results
 from vaezoo.evaluate.undefined import EVALUATION, rate_is, remarks, undefined
@@ -52,6 +52,9 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
+    quality: Sequence[str] | None = None,
+    samples: int = 10_000,
+    inception: bool = False,
 ) -> dict[str, Any]:
     """Measures a model on one split; the model comes back as it was.
 
@@ -66,6 +69,9 @@ def evaluate(
         limit: use only the first this many examples.
         seed: seed of the noise; the noise of an example depends on it and on the example's position only.
         device: where to compute; by default where the model was trained, or is.
+        quality: samplers whose samples are judged by :func:`vaezoo.evaluate.quality.quality`, in the first process.
+        samples: number of samples of each.
+        inception: judge them by the Inception network too.
 
     Returns:
         dict: The fields of one evaluation in results.json; nats per example unless named otherwise.
@@ -91,7 +97,12 @@ def evaluate(
         reasons |= remarks(model)
     seconds = time.perf_counter() - begin
     report = _report({"split": split, "images": size, "k": k}, model, measured, reasons)
-    return {**report, "seconds": seconds, "images_per_second": size / seconds}
+    report = {**report, "seconds": seconds, "images_per_second": size / seconds}
+    if quality and rank == 0:
+        with evaluating(model, device):
+            report["quality"], more = quality_of(model, datamodule, quality, samples, seed, inception)
+        report["reasons"] |= more
+    return report
 
 
 def evaluate_run(
@@ -101,6 +112,7 @@ def evaluate_run(
     progress: bool = True,
     limit: int | None = None,
     device: torch.device | str | None = None,
+    **judged: Any,
 ) -> dict[str, Any]:
     """Measures a finished run and adds the result to its results.json.
 
@@ -108,22 +120,20 @@ def evaluate_run(
         run_dir: the run's folder.
         device: where to compute; by default a GPU if there is one.
         k, split, progress, limit: as in :func:`evaluate`.
+        judged: ``quality``, ``samples`` and ``inception`` as in :func:`evaluate`.
 
     Raises:
         UsageError: the folder is no finished run.
     """
-    from vaezoo.build import CONFIG, load
+    from vaezoo.build import CONFIG, load, load_data
 
-    model = load(run_dir)
+    model, datamodule = load(run_dir), load_data(run_dir)
     config = OmegaConf.load(Path(run_dir) / CONFIG)
-    datamodule = hydra.utils.instantiate(config.dataset)
-    datamodule.prepare_data()
-    datamodule.setup()
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(matmul_precision(config.hardware.matmul_precision))
     try:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        results = evaluate(model, datamodule, k, split, progress, limit, device=device)
+        results = evaluate(model, datamodule, k, split, progress, limit, device=device, **judged)
     finally:
         torch.set_float32_matmul_precision(before)
     write_results(Path(run_dir), results)

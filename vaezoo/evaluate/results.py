@@ -31,7 +31,9 @@ def write_results(run_dir: Path, results: Mapping[str, Any]) -> None:
     if path.is_file():
         stored = json.loads(path.read_text())
         kept = {_key(entry): entry for entry in (*stored.pop("others", []), stored)}
-    kept[_key(results)] = dict(results)
+    old = kept.get(_key(results), {})
+    judged = {"quality": old["quality"]} if old.get("quality") else {}  # samples are not judged each time
+    kept[_key(results)] = {**judged, **results}
     first, *others = (kept[key] for key in sorted(kept, reverse=True))
     write(path, json.dumps({**first, "others": others}, indent=2) + "\n")
 
@@ -43,7 +45,10 @@ def _key(results: Mapping[str, Any]) -> tuple:
 def format_results(results: Mapping[str, Any]) -> str:
     """A short table of one evaluation."""
     lines = [f"{results['split']} split, {results['images']} images, k={results['k']}; nats per image"]
-    for name, label in LABELS.items():
+    missing = all(results[name] is None for name in LABELS)
+    if missing:  # of a classifier: one line in place of eight
+        lines += [f"  {reason}" for reason in sorted({results["reasons"][name] for name in LABELS})]
+    for name, label in [] if missing else LABELS.items():
         value, note = results[name], results["reasons"].get(name, "")
         if name == "rate" and value is not None:
             label = f"rate ({results['rate_is']})"
@@ -51,4 +56,26 @@ def format_results(results: Mapping[str, Any]) -> str:
             note = f"+- {results['nll_standard_error']:.2f}  {note}"
         shown = "-" if value is None else str(value) if isinstance(value, int) else f"{value:.3f}"
         lines.append(f"  {label:<20}{shown:>12}  {note}".rstrip())
+    for name, value in results.get("measures", {}).items():
+        note = results["reasons"].get(name, "")
+        shown = f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
+        lines.append(f"  {name.replace('_', ' '):<20}{shown:>12}  {note}".rstrip())
+    lines += _quality(results)
     return "\n".join(lines) + f"\n  {results['seconds']:.1f} s, {results['images_per_second']:.1f} images/s"
+
+
+def _quality(results: Mapping[str, Any]) -> list[str]:
+    """One line per sampler whose samples were judged."""
+    if not results.get("quality"):
+        return [f"  quality             {'-':>12}  {results['reasons']['quality']}"] if "quality" in results else []
+    lines = []
+    for sampler, scores in results["quality"].items():
+        if scores is None:
+            lines.append(f"  {f'fid_clf_{sampler}':<20}{'-':>12}  {results['reasons'][f'quality.{sampler}']}")
+            continue
+        names = ("precision", "recall", "density", "coverage", "conditional_accuracy", "classifier_accuracy")
+        rest = [f"{name.replace('_', ' ')} {scores[name]:.3f}" for name in names if name in scores]
+        rest = [f"kid_clf {scores['kid_clf']:.4f} +- {scores['kid_clf_std']:.4f}", *rest, f"n {scores['n']}"]
+        rest += [f"fid_inception {scores['fid_inception']:.2f}"] if "fid_inception" in scores else []
+        lines.append(f"  {f'fid_clf_{sampler}':<20}{scores['fid_clf']:>12.3f}  {', '.join(rest)}")
+    return lines

@@ -32,7 +32,8 @@ class VampPrior(nn.Module):
             whereas examples lie at its ends.
 
     Raises:
-        UsageError: ``components`` is below 1; in ``forward``, the posterior is not a diagonal Gaussian.
+        UsageError: ``components`` is below 1, or there is a condition; in ``forward``, the posterior is not a diagonal
+            Gaussian.
     """
 
     support = "real"
@@ -42,6 +43,10 @@ class VampPrior(nn.Module):
         super().__init__()
         if components < 1:
             raise UsageError(f"prior.components={components} must be >= 1")
+        if shapes.condition:
+            raise UsageError(
+                "prior=vamp has no condition for its pseudo-inputs: use prior=conditional or prior=standard"
+            )
         self.range, self.from_data = shapes.range, from_data
         centre = torch.full(shapes.event, sum(shapes.range) / 2) if shapes.mean is None else shapes.mean
         self.inputs = nn.Parameter(self._near(centre.expand(components, *shapes.event).float()))
