@@ -1,5 +1,6 @@
 """Closed-form Kullback-Leibler divergences between our own distributions, looked up by exact type."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,7 +11,12 @@ from torch.distributions.kl import register_kl
 
 from vaezoo.distributions.diagonal_normal import DiagonalNormal
 from vaezoo.distributions.full_normal import FullNormal
+from vaezoo.distributions.laplace import DiagonalLaplace
+from vaezoo.distributions.one_hot_categorical import OneHotCategorical
+from vaezoo.distributions.polar_angle import log_area
 from vaezoo.distributions.standard_normal import StandardNormal
+from vaezoo.distributions.uniform_sphere import UniformSphere
+from vaezoo.distributions.von_mises_fisher import VonMisesFisher
 
 
 class ClosedForm(NamedTuple):
@@ -39,7 +45,8 @@ def register(q: type[Distribution], p: type[Distribution], per_dim: bool = False
     Args:
         q: class of the first distribution; subclasses are not matched.
         p: class of the second distribution; subclasses are not matched.
-        per_dim: whether the function returns one value per event dimension, ``[B, *event]``, rather than ``[B]``.
+        per_dim: whether the function returns one value per event dimension, ``[B, *event]``, rather than ``[B]``;
+            for one-hot events, one per choice, ``[B, n, 1]``.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -83,3 +90,20 @@ def _full_full(q: FullNormal, p: FullNormal) -> Tensor:
     both = torch.cat([q.scale_tril, (q.mean - p.mean).unsqueeze(-1)], -1)  # [B, d, d + 1]
     whitened = torch.linalg.solve_triangular(p.scale_tril, both, upper=False)
     return 0.5 * (whitened.square().sum((-2, -1)) - q.mean.shape[-1]) + p.half_log_det - q.half_log_det
+
+
+@register(DiagonalLaplace, StandardNormal, per_dim=True)
+def _laplace_standard(q: DiagonalLaplace, p: StandardNormal) -> Tensor:
+    constant = 0.5 * math.log(2 * math.pi) - 1 - math.log(2)
+    return constant - q.log_scale + 0.5 * q.mean.square() + torch.exp(2 * q.log_scale)
+
+
+@register(VonMisesFisher, UniformSphere)
+def _von_mises_fisher_uniform(q: VonMisesFisher, p: UniformSphere) -> Tensor:
+    expected = q.concentration * (q.angle.mean_cosine - 1) + q.log_peak  # double: nearly cancels where kappa is small
+    return (expected + log_area(q.event_shape[0])).to(q.direction.dtype)
+
+
+@register(OneHotCategorical, OneHotCategorical, per_dim=True)
+def _categorical_categorical(q: OneHotCategorical, p: OneHotCategorical) -> Tensor:
+    return (q.log_probs.exp() * (q.log_probs - p.log_probs)).sum(-1, keepdim=True)  # [B, n, 1]
