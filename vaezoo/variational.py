@@ -1,7 +1,7 @@
 """Models with a posterior and a prior: the evidence lower bound and what follows from it."""
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil, log
 from typing import Any, ClassVar, NamedTuple
 
@@ -51,8 +51,9 @@ class Variational(Autoencoder, ABC):
         self, shapes: Shapes, posterior: Part = DiagonalPosterior, prior: Part = StandardPrior, **parts: Any
     ) -> None:
         super().__init__(shapes, posterior=posterior, **parts)
-        event, codes = getattr(self.posterior, "event", shapes.latent), getattr(self.posterior, "codes", 0)
-        self.prior = _built(prior, shapes.replace(latent=event, codes=codes))
+        event = getattr(self.posterior, "event", shapes.latent)
+        codes, curvature = getattr(self.posterior, "codes", 0), getattr(self.posterior, "curvature", 0.0)
+        self.prior = _built(prior, shapes.replace(latent=event, codes=codes, curvature=curvature))
 
     def terms(self, batch: Batch) -> Terms:
         """``distortion`` and ``rate``, ``[B]`` nats each, at weight 1: minus the ELBO."""
@@ -79,18 +80,28 @@ class Variational(Autoencoder, ABC):
         draw = q.rsample if self.training else q.sample
         return (Latent(q, p, draw() if k is None else draw((k,))),)
 
-    def elbo(self, x: Tensor, c: Tensor | None = None, q: Distribution | None = None) -> Terms:
+    def joined(self, levels: Sequence[Latent]) -> Tensor:
+        """What is decoded, of what :meth:`latents` gave: by default the sample of the last level."""
+        return levels[-1].z
+
+    def elbo(
+        self,
+        x: Tensor,
+        c: Tensor | None = None,
+        q: Distribution | None = None,
+        levels: Sequence[Latent] | None = None,
+    ) -> Terms:
         """``distortion`` and the rate of each level, from one sample of the posterior.
 
         Args:
             x: what is to be reconstructed, ``[B, *event]``.
             c: condition, ``[B, *condition]``.
             q: posterior to use in place of q(z|x), e.g. that of a corrupted x.
+            levels: what :meth:`latents` gave, where it is at hand.
         """
-        levels = self.latents(x, c, given={"q": q} if q is not None else None)
-        names = ["rate"] if len(levels) == 1 else [f"rate_{i + 1}" for i in range(len(levels))]
-        rates = {name: rate(*level) for name, level in zip(names, levels, strict=True)}
-        return Terms(distortion=-self.decode(levels[-1].z, c).log_prob(x), **rates)
+        if levels is None:
+            levels = self.latents(x, c, given={"q": q} if q is not None else None)
+        return Terms(distortion=-self.decode(self.joined(levels), c).log_prob(x), **rates(levels))
 
     def weigh(
         self, x: Tensor, k: int, c: Tensor | None = None, given: Mapping[str, Distribution] | None = None
@@ -98,7 +109,7 @@ class Variational(Autoencoder, ABC):
         """log p(x|z), and log p(z) - log q(z|x) summed over the levels, for k samples of q, ``[k, B]`` nats each."""
         levels = self.latents(x, c, k, given)
         log_ratio = sum(p.log_prob(z) - q.log_prob(z) for q, p, z in levels)
-        return self.decode(levels[-1].z, c).log_prob(x), torch.as_tensor(log_ratio)
+        return self.decode(self.joined(levels), c).log_prob(x), torch.as_tensor(log_ratio)
 
     def log_weights(
         self, x: Tensor, k: int, c: Tensor | None = None, given: Mapping[str, Distribution] | None = None
@@ -135,3 +146,9 @@ class Variational(Autoencoder, ABC):
         p = self.p(c)
         with noise.batch_first():
             return p.sample() if p.batch_shape else p.sample((n,))
+
+
+def rates(levels: Sequence[Latent]) -> dict[str, Tensor]:
+    """``rate``, or ``rate_1``, ``rate_2``, ... where there are several levels, ``[B]`` nats each."""
+    names = ["rate"] if len(levels) == 1 else [f"rate_{i + 1}" for i in range(len(levels))]
+    return {name: rate(*level) for name, level in zip(names, levels, strict=True)}

@@ -107,6 +107,11 @@ def ranks(rank: int, world: int) -> Iterator[None]:
         _rank, _world = before
 
 
+def place() -> tuple[int, int]:
+    """Rank and number of the processes that share a batch; (0, 1) outside :func:`ranks`."""
+    return _rank, _world
+
+
 @contextmanager
 def batch_first() -> Iterator[None]:
     """Inside, draws that name no batch dimension take the first one: ``p.sample((B,))`` of a prior, one per example."""

@@ -39,6 +39,8 @@ def undefined(model: Variant, probe: Batch, k: int) -> dict[str, str]:
         reasons["kl_per_dimension"] = "the rate has no closed form that is a sum over dimensions"
     if density != "any" or getattr(model.posterior, "deterministic", False):
         reasons["mutual_information"] = "q(z|x) is not known at any z"
+    if getattr(model.posterior, "support", "real") == "codes":
+        reasons["active_units"] = "codes have no dimensions: see their perplexity"
     if k == 0:
         reasons["nll"] = "k=0 leaves the likelihood out"
     if reason := _no_bits(model, k):

@@ -1,0 +1,117 @@
+"""The gated PixelCNN as prior of discrete codes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import functional as F
+
+from vaezoo.distributions.autoregressive_codes import AutoregressiveCodes
+from vaezoo.errors import UsageError
+from vaezoo.registry import register
+from vaezoo.shapes import Shapes
+
+
+@register(paper="van den Oord et al., NeurIPS 2016, eq. 2 and figure 2", url="https://arxiv.org/abs/1606.05328")
+class PixelCNNPrior(nn.Module):
+    r"""Codes row by row, each given all those above it and to its left.
+
+    .. math:: p(z|c) = \prod_s \prod_{i} p(z_{s,i} \,|\, z_{s,<i}, z_{<s}, c)
+
+    The layers are causal without masks: their input is shifted by one position, and from then on no convolution looks
+    ahead. Where codes have several maps (the stages of a residual quantizer, the groups of a product), map s is drawn
+    after the maps before it, which it sees whole; a vector of codes is read as maps of one code each. Every position
+    has a learned bias.
+
+    Args:
+        shapes: reads ``latent``, the shape of the codes ``(h, w)``, ``(S, h, w)`` or ``(S,)``, ``codes``, K, and
+            ``condition``, of a map ``(C, h', w')`` that is resized to the codes, or of a vector.
+        channels: width of each layer, >= 1.
+        layers: number of gated layers, >= 1; each sees one row further up and one column further left.
+
+    Raises:
+        UsageError: a size is below 1, or the latents are no codes in such a shape.
+
+    Source: van den Oord et al., NeurIPS 2016 (arXiv 1606.05328), eq. 2 and figure 2.
+    """
+
+    support = "codes"
+    needs = ()
+
+    def __init__(self, shapes: Shapes, channels: int = 64, layers: int = 6) -> None:
+        super().__init__()
+        for name, value in (("channels", channels), ("layers", layers)):
+            if value < 1:
+                raise UsageError(f"prior.{name}={value} must be >= 1")
+        if not shapes.codes or len(shapes.latent) not in (1, 2, 3):
+            raise UsageError(f"prior=pixelcnn needs codes of shape (h, w), (S, h, w) or (S,), not {shapes.latent}")
+        self.event, self.codes = shapes.latent, shapes.codes
+        self.maps = {1: (*self.event, 1, 1), 2: (1, *self.event), 3: self.event}[len(self.event)]  # S, h, w
+        s = self.maps[0]
+        self.embedding = nn.Embedding(s * self.codes, channels)  # of each map's codes
+        self.position = nn.Parameter(torch.zeros(s, channels, *self.maps[1:]))
+        self.before: nn.Module | None = None  # reads the maps before
+        if s > 1:
+            twice = [nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2)]
+            self.before = nn.Sequential(twice[0], nn.ReLU(), twice[1])
+        self.condition = nn.Conv2d(shapes.condition[0], channels, 3, padding=1) if shapes.condition else None
+        self.layers = nn.ModuleList(GatedLayer(channels) for _ in range(layers))
+        self.out = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(s * channels, s * channels, 1, groups=s),
+            nn.ReLU(),
+            nn.Conv2d(s * channels, s * self.codes, 1, groups=s),
+        )
+
+    def forward(self, q_of: Callable[[Tensor], Distribution], c: Tensor | None = None) -> AutoregressiveCodes:
+        """p(z), or p(z|c) for conditions ``c [B, *condition]``."""
+        return AutoregressiveCodes(self.logits, self.event, self.position, c)
+
+    def logits(self, codes: Tensor, c: Tensor | None = None) -> Tensor:
+        """Logits ``[N, K, *event]`` of each code given those before it, of ``codes [N, *event]``."""
+        s = self.maps[0]
+        offsets = self.codes * torch.arange(s, device=codes.device).view(-1, 1, 1)
+        e = self.embedding(codes.reshape(-1, *self.maps) + offsets).movedim(-1, 2)  # [N, S, C, h, w]
+        known = self.position  # [S, C, h, w]
+        if self.before is not None:
+            earlier = F.pad(e[:, :-1], (0, 0, 0, 0, 0, 0, 1, 0)).cumsum(1)  # sums over the maps before
+            known = known + self.before(earlier.flatten(0, 1)).unflatten(0, (-1, s))
+        if self.condition is not None and c is not None:
+            picture = c.reshape(*c.shape[:2], *(c.shape[2:] or (1, 1)))
+            known = known + self.condition(F.interpolate(picture, self.maps[1:])).unsqueeze(1)
+        v = (F.pad(e, (0, 0, 1, -1)) + known).flatten(0, 1)  # the code above, [N S, C, h, w]
+        h = (F.pad(e, (1, -1)) + known).flatten(0, 1)  # the code to the left
+        for layer in self.layers:
+            v, h = layer(v, h)
+        out = self.out(h.reshape(len(codes), -1, *h.shape[2:])).float()  # [N, S K, h, w]; undoes autocast
+        return out.unflatten(1, (s, self.codes)).transpose(1, 2).reshape(len(codes), self.codes, *self.event)
+
+
+class GatedLayer(nn.Module):
+    r"""One step of the two stacks: v looks up and to both sides, h to the left, and h reads v.
+
+    .. math:: y = \tanh(W_f * x) \odot \sigma(W_g * x)
+
+    Args:
+        channels: width of either stack.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.up = nn.Conv2d(channels, 2 * channels, (2, 3))
+        self.left = nn.Conv2d(channels, 2 * channels, (1, 2))
+        self.link = nn.Conv2d(2 * channels, 2 * channels, 1)
+        self.back = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, v: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps v and h, ``[N, C, h, w]`` each, to the same shapes."""
+        above = self.up(F.pad(v, (1, 1, 1, 0)))
+        beside = self.left(F.pad(h, (1, 0))) + self.link(above)
+        return v + gated(above), h + self.back(gated(beside))
+
+
+def gated(x: Tensor) -> Tensor:
+    """tanh of one half of the channels times the sigmoid of the other, ``[N, C, h, w]`` of ``[N, 2 C, h, w]``."""
+    values, gates = x.chunk(2, 1)
+    return values.tanh() * gates.sigmoid()
