@@ -255,13 +255,26 @@ def comparison() -> str:
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for run in runs:
         quality, training = run.get("quality") or {}, run["training"]
-        own = (f"{name} {number(value, 3)}" for name, value in (run.get("measures") or {}).items() if value is not None)
         fids = [number((quality.get(sampler) or {}).get("fid_clf"), 1) for sampler in ("prior", "mixture")]
         cells = [f"`{_label(run)}`", number(run.get("nll")), number(run.get("distortion")), number(run.get("rate"))]
-        cells += [str(run.get("active_units") or ""), number(run.get("squared_error")), *fids, "; ".join(own)]
+        active = run.get("active_units")
+        cells += ["" if active is None else str(active), number(run.get("squared_error")), *fids, _own(run)]
         cells += [str(training["parameters"]["total"]), f"{training['images_per_second']:.0f}"]
         lines.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
     return "\n".join(lines)
+
+
+def _own(run: Mapping[str, Any]) -> str:
+    """The variant's own measures; for codes bits/dim under the learned prior and under a uniform one."""
+    measures = {name.replace("_", " "): value for name, value in (run.get("measures") or {}).items()}
+    uniform = measures.pop("uniform rate", None)
+    if uniform is not None and run.get("bits_per_dim"):
+        measures["bits/dim"] = run["bits_per_dim"]
+        measures["bits/dim with a uniform prior"] = run["bits_per_dim"] * (run["distortion"] + uniform) / run["nll"]
+    accuracy = ((run.get("quality") or {}).get("prior") or {}).get("conditional_accuracy")
+    if accuracy is not None:
+        measures["conditional accuracy"] = accuracy
+    return "; ".join(f"{name} {value:.3g}" for name, value in measures.items() if value is not None)
 
 
 def _standing(run: Mapping[str, Any]) -> tuple[bool, float, str]:
