@@ -136,14 +136,14 @@ def test_classifier_knows_digits_and_comes_back_from_the_cache(digits, cached, m
 
 
 def test_better_pictures_have_better_scores(digits):
-    """Training pictures, then the aggregate of a model that memorises little, then noise."""
+    """Training pictures against those of an untrained model, which are all alike: precise perhaps, never diverse."""
     model = VAE(shapes=digits.shapes((8,)), **SMALL)
     found, reasons = quality(model, digits, ["prior"], n=300)
     assert not reasons and list(found) == ["floor", "prior"]
     floor, untrained = found["floor"], found["prior"]
     assert floor["fid_clf"] < untrained["fid_clf"] / 5 and floor["kid_clf"] < untrained["kid_clf"]
-    for name in ("precision", "recall", "density", "coverage"):
-        assert floor[name] > untrained[name]
+    for name in ("recall", "coverage"):
+        assert floor[name] > untrained[name] + 0.5
     assert floor["classifier_accuracy"] > 0.93
     assert floor["n"] == untrained["n"] == floor["n_real"] == 300
     again, _ = quality(model, digits, ["prior"], n=300)

@@ -1,0 +1,80 @@
+"""The adversarial autoencoder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import softplus
+
+from vaezoo.batch import Batch
+from vaezoo.errors import UsageError
+from vaezoo.networks.code_critic import code_critic
+from vaezoo.programme import Stage, Update
+from vaezoo.registry import register
+from vaezoo.terms import Terms
+from vaezoo.variational import Variational, rates
+
+
+@register(
+    paper="Makhzani et al., ICLR workshop 2016, section 2",
+    url="https://arxiv.org/abs/1511.05644",
+    family="adversarial",
+    defaults={"posterior": "point", "likelihood": "gaussian"},
+    limits={"autoencoder": {"players": 2, "weight": 0.0}},
+    latent=8,
+    identities=("test_aae_critic_has_the_value_of_its_optimum", "test_each_update_moves_only_its_own_modules"),
+)
+class AAE(Variational):
+    r"""Reconstructs, and fools a critic that tells codes of data from draws of the prior.
+
+    .. math:: \max_D E_{p(z)} \log D(z) + E_{q(z)} \log(1 - D(z)),\quad
+              \min_{q, G} -E \log p(x|z) - \lambda E_{q(z)} \log D(z)
+
+    The best critic is p / (p + q); the game ends at q(z) = p(z) with value -2 log 2. The prior is given, not learned.
+    ``posterior=diagonal`` makes the encoder random. WAE-MMD has a divergence in place of the game.
+
+    Args:
+        players: 3: reconstruction, critic and encoder take a step each, as in the paper; 2: first and last share one.
+        weight: lambda, >= 0; where the encoder has a step of its own, Adam hardly sees it.
+        hidden: widths of the critic's layers.
+        parts: the parts of :class:`~vaezoo.variational.Variational`.
+
+    Raises:
+        UsageError: there are neither 2 nor 3 players, the weight is negative or a width is below 1.
+
+    Source: Makhzani et al., 2016 (arXiv 1511.05644), section 2.
+    """
+
+    densities = ("any", "own", "none")
+
+    def __init__(
+        self, players: int = 3, weight: float = 1.0, hidden: tuple[int, ...] = (1000, 1000), **parts: Any
+    ) -> None:
+        super().__init__(**parts)
+        if players not in (2, 3) or weight < 0:
+            raise UsageError(f"variant.players={players} must be 2 or 3, and variant.weight={weight} >= 0")
+        self.players, self.weight = players, weight
+        self.critic = code_critic(getattr(self.posterior, "event", self.shapes.latent), hidden, slope=0.0)
+
+    def programme(self) -> Sequence[Stage]:
+        autoencoder = [self.encoder, self.posterior, self.decoder, self.likelihood]
+        steps = [Update("autoencoder", self.terms, autoencoder), Update("critic", self.judging, [self.critic])]
+        encoder = Update("encoder", self.fooling, autoencoder[:2])
+        return [Stage("game", [*steps, encoder][: self.players])]
+
+    def terms(self, batch: Batch) -> Terms:
+        ((*_, z),) = levels = self.latents(batch.x)
+        rate = {} if self.posterior.density == "none" else rates(levels)
+        terms = Terms(distortion=-self.decode(z).log_prob(batch.x), **rate, game=softplus(-self.critic(z)))
+        return terms.weighted(game=self.weight if self.players == 2 else 0.0, **dict.fromkeys(rate, 0.0))
+
+    def judging(self, batch: Batch) -> Terms:
+        """Minus [log D of the prior's draws + log(1 - D) of the codes]."""
+        with torch.no_grad():
+            ((*_, z),), drawn = self.latents(batch.x), self.ancestral(len(batch.x))
+        return Terms(prior=softplus(-self.critic(drawn)), codes=softplus(self.critic(z)))
+
+    def fooling(self, batch: Batch) -> Terms:
+        """-lambda log D of the codes."""
+        ((*_, z),) = self.latents(batch.x)
+        return Terms(game=softplus(-self.critic(z))).weighted(game=self.weight)
