@@ -257,7 +257,7 @@ def sliced_wasserstein(x: Tensor, y: Tensor, projections: int) -> Tensor:
     .. math:: \frac1{Ln} \sum_{l=1}^L \sum_{i=1}^n
               \left( (\theta_l \cdot x)_{(i)} - (\theta_l \cdot y)_{(i)} \right)^2,\quad \|\theta_l\| = 1
 
-    A shift by v adds |v|^2 / d in the mean. The directions are the same on every process.
+    A shift by v adds :math:`\|v\|^2 / d` in the mean. The directions are the same on every process.
 
     Args:
         x: ``[n, *event]``.
