@@ -33,7 +33,7 @@ class SparseAutoencoder(Autoencoder):
               \Omega_{kl} = \sum_j \rho \log\frac{\rho}{\hat\rho_j} + (1-\rho) \log\frac{1-\rho}{1-\hat\rho_j}
 
     ``kl``: units are sigmoids; their means over the batch (of all processes), :math:`\hat\rho_j`, should be rho.
-    ``l1``: on each example. ``top_k``: no penalty, but all except the k largest :math:`|z_j|` of an example are set to 0.
+    ``l1``: on each example. ``top_k``: no penalty; in each example all but the k largest :math:`|z_j|` are set to 0.
 
     Args:
         penalty: ``kl``, ``l1`` or ``top_k``.
