@@ -28,7 +28,7 @@ class InfoVAE(Variational):
     estimate on the batch of all processes, which may be negative.
 
     Args:
-        alpha: weight given to the mutual information, <= 1.
+        alpha: weight given to the mutual information, <= 1; by default the MMD-VAE.
         weight: lambda, >= 1 - alpha.
         kernel: ``imq`` or ``rbf``; see :func:`~vaezoo.estimators.kernel_for`.
         std: s of the kernel's width, C = 2 d s^2, > 0; the prior's standard deviation.
@@ -42,7 +42,7 @@ class InfoVAE(Variational):
 
     def __init__(
         self,
-        alpha: float = 0.0,
+        alpha: float = 1.0,
         weight: float = 1000.0,
         kernel: Literal["imq", "rbf"] = "imq",
         std: float = 1.0,
