@@ -71,13 +71,16 @@ class Discrete(Variational, ABC):
         self.quantizers[0].fit(h)
 
     def terms(self, batch: Batch) -> Terms:
-        """``distortion`` and the penalties of the quantizer at weight 1; rates and the use of codes at weight 0."""
+        """``distortion`` and the penalties of the quantizer at weight 1; the use of codes and rates at weight 0.
+
+        Rates are left out in train mode, where they move nothing and a PixelCNN would take most of the time.
+        """
         c = self.condition(batch)
         levels = self.latents(batch.x, c)
-        bound = self.elbo(batch.x, c, levels=levels)
-        usage = self._usage(levels)
-        terms = Terms(**bound, **_penalties(levels), **usage)
-        return terms.weighted(**dict.fromkeys([*bound.rates, *usage], 0.0))
+        distortion = -self.decode(self.joined(levels), c).log_prob(batch.x)
+        reported = self._usage(levels) | ({} if self.training else rates(levels))
+        terms = Terms(distortion=distortion, **_penalties(levels), **reported)
+        return terms.weighted(**dict.fromkeys(reported, 0.0))
 
     def coding(self, batch: Batch) -> Terms:
         """The rate of each level under its prior, ``[B]`` nats; only the prior gets gradients."""
