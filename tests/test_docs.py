@@ -165,5 +165,5 @@ def test_results_table_survives_missing_fields(tmp_path: Path, monkeypatch: pyte
     stored = generate.recorded(tmp_path)
     monkeypatch.setattr(generate, "recorded", lambda: stored)
     table = generate.results().splitlines()
-    assert table[2] == "| `sweep seed=1` | – | – | – | – | – | 7.00 | – |"
-    assert table[3] == "| `vae_mnist` | vae | mnist | 86.12 ± 0.20 | 5000 | 0.158 | – | 84.45 |"
+    assert table[2] == "| `sweep seed=1` | – | – | – | – | – | 7.00 | – | – |"
+    assert table[3] == "| `vae_mnist` | vae | mnist | 86.12 ± 0.20 | 5000 | 0.158 | – | 84.45 | – |"
