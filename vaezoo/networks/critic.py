@@ -1,5 +1,6 @@
 """A network that judges, and whose features measure distances."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -18,8 +19,17 @@ class Critic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logit that x is real, ``[N]``."""
-        return self.logit(self.network(x)).squeeze(-1)
+        return self.judge(self.network(x))
 
-    def distortion(self, x: Tensor, other: Tensor) -> Tensor:
-        """Half the squared distance of the features, ``[N]`` nats of a unit Gaussian up to a constant."""
-        return 0.5 * (self.network(x) - self.network(other)).square().sum(1)
+    def judge(self, h: Tensor) -> Tensor:
+        """The logit of features ``h [N, F]``, ``[N]``."""
+        return self.logit(h).squeeze(-1)
+
+    def features(self, *x: Tensor) -> tuple[Tensor, ...]:
+        """Features ``[N, F]`` of several batches of N pictures, in one pass."""
+        return self.network(torch.cat(x)).chunk(len(x))
+
+
+def distance(h: Tensor, other: Tensor) -> Tensor:
+    """Half the squared distance of features, ``[N]`` nats of a unit Gaussian up to a constant."""
+    return 0.5 * (h - other).square().sum(1)

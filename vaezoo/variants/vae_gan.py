@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 from vaezoo.batch import Batch
 from vaezoo.estimators import rate
 from vaezoo.networks.adapt import adapt
-from vaezoo.networks.critic import Critic
+from vaezoo.networks.critic import Critic, distance
 from vaezoo.programme import Stage, Update
 from vaezoo.registry import register
 from vaezoo.terms import Terms
@@ -58,19 +58,20 @@ class VAEGAN(Variational):
         c = self.condition(batch)
         (latent,) = self.latents(batch.x, c)
         px = self.decode(latent.z, c)
-        pixels, features = -px.log_prob(batch.x), self.critic.distortion(batch.x, px.mean)
-        return Terms(distortion=pixels, rate=rate(*latent), feature=features).weighted(distortion=0.0)
+        feature = distance(*self.critic.features(batch.x, px.mean))
+        return Terms(distortion=-px.log_prob(batch.x), rate=rate(*latent), feature=feature).weighted(distortion=0.0)
 
     def decoding(self, batch: Batch) -> Terms:
         """gamma x feature distortion, and the non-saturating game."""
-        reconstructed, dreamt = self.fakes(batch)
-        game = softplus(-self.critic(reconstructed)) + softplus(-self.critic(dreamt))
-        return Terms(feature=self.critic.distortion(batch.x, reconstructed), game=game).weighted(feature=self.gamma)
+        real, reconstructed, dreamt = self.critic.features(batch.x, *self.fakes(batch))
+        game = softplus(-self.critic.judge(reconstructed)) + softplus(-self.critic.judge(dreamt))
+        return Terms(feature=distance(real, reconstructed), game=game).weighted(feature=self.gamma)
 
     def judging(self, batch: Batch) -> Terms:
         """Minus [log D(x) + log(1 - D(x~)) + log(1 - D(x_p))]."""
-        fakes = [softplus(self.critic(fake.detach())) for fake in self.fakes(batch)]
-        return Terms(game=softplus(-self.critic(batch.x)) + sum(fakes))
+        fakes = [fake.detach() for fake in self.fakes(batch)]
+        real, *false = map(self.critic.judge, self.critic.features(batch.x, *fakes))
+        return Terms(game=softplus(-real) + sum(map(softplus, false)))
 
     def fakes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Means of p(x|z) for z from q(z|x) and for z from p(z), ``[B, *event]`` each."""
