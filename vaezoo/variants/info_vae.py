@@ -43,7 +43,7 @@ class InfoVAE(Variational):
     def __init__(
         self,
         alpha: float = 1.0,
-        weight: float = 1000.0,
+        weight: float = 10.0,
         kernel: Literal["imq", "rbf"] = "imq",
         std: float = 1.0,
         **parts: Any,
