@@ -291,7 +291,7 @@ def _standing(run: Mapping[str, Any]) -> tuple[bool, float, str]:
 def _label(run: Mapping[str, Any]) -> str:
     """The variant and what else its run chose."""
     chosen = [text for text in run.get("overrides", []) if not text.startswith(("experiment=", "variant="))]
-    return " ".join([run["variant"], *chosen])
+    return " ".join([run["variant"], *(["conv"] if run["experiment"] == "zoo_conv" else []), *chosen])
 
 
 def number(value: Any, digits: int = 2) -> str:
