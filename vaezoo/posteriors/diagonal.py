@@ -1,11 +1,10 @@
 """A diagonal Gaussian posterior."""
 
-from math import prod
-
 from torch import Tensor, nn
 
 from vaezoo.distributions.diagonal_normal import DiagonalNormal
 from vaezoo.errors import UsageError
+from vaezoo.posteriors.head import head
 from vaezoo.registry import register
 from vaezoo.shapes import Shapes
 
@@ -35,13 +34,7 @@ class DiagonalPosterior(nn.Module):
         if not log_std_min < log_std_max:
             raise UsageError(f"posterior.log_std_min={log_std_min} must be below log_std_max={log_std_max}")
         self.latent, self.bounds = shapes.latent, (log_std_min, log_std_max)
-        self.head: nn.Module
-        if len(shapes.features) == 1:
-            self.head = nn.Linear(shapes.features[0], 2 * prod(shapes.latent))
-        elif shapes.features[1:] == shapes.latent[1:]:
-            self.head = nn.Conv2d(shapes.features[0], 2 * shapes.latent[0], 1)
-        else:
-            raise UsageError(f"latent={shapes.latent} does not fit encoder features of shape {shapes.features}")
+        self.head = head(shapes, (2 * shapes.latent[0], *shapes.latent[1:]))
 
     def forward(self, h: Tensor) -> DiagonalNormal:
         """q(z|x) of features ``h [N, *features]``."""

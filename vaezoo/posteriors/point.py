@@ -1,11 +1,9 @@
 """The deterministic code of an autoencoder."""
 
-from math import prod
-
 from torch import Tensor, nn
 
 from vaezoo.distributions.point_mass import PointMass
-from vaezoo.errors import UsageError
+from vaezoo.posteriors.head import head
 from vaezoo.registry import register
 from vaezoo.shapes import Shapes
 
@@ -30,13 +28,7 @@ class PointPosterior(nn.Module):
     def __init__(self, shapes: Shapes) -> None:
         super().__init__()
         self.latent = shapes.latent
-        self.head: nn.Module
-        if len(shapes.features) == 1:
-            self.head = nn.Linear(shapes.features[0], prod(shapes.latent))
-        elif shapes.features[1:] == shapes.latent[1:]:
-            self.head = nn.Conv2d(shapes.features[0], shapes.latent[0], 1)
-        else:
-            raise UsageError(f"latent={shapes.latent} does not fit encoder features of shape {shapes.features}")
+        self.head = head(shapes, shapes.latent)
 
     def forward(self, h: Tensor) -> PointMass:
         """The code of features ``h [N, *features]``."""

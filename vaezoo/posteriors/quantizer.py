@@ -1,14 +1,13 @@
 """What the quantizers share: from features to vectors, from vectors to codes."""
 
 from abc import ABC, abstractmethod
-from math import prod
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from vaezoo.distributions.codes import Codes
-from vaezoo.errors import UsageError
+from vaezoo.posteriors.head import head
 from vaezoo.shapes import Shapes
 
 Quantised = tuple[Tensor, Tensor, dict[str, Tensor]]  # codes [B, G, P], their embedding [B, P, d], penalties
@@ -42,13 +41,7 @@ class Quantizer(nn.Module, ABC):
         self.codes, self.books = codes, books or 1
         self.event = (books, *grid) if books else grid or (1,)
         self.embedded = (channels, *grid)
-        self.head: nn.Module
-        if len(shapes.features) == 1:
-            self.head = nn.Linear(shapes.features[0], prod(self.embedded))
-        elif shapes.features[1:] == grid:
-            self.head = nn.Conv2d(shapes.features[0], channels, 1)
-        else:
-            raise UsageError(f"latent={shapes.latent} does not fit encoder features of shape {shapes.features}")
+        self.head = head(shapes, self.embedded)
 
     @abstractmethod
     def quantise(self, v: Tensor) -> Quantised:

@@ -14,7 +14,6 @@ from vaezoo.variational import Variational
     url="https://arxiv.org/abs/1312.6114",
     family="gaussian",
     identities=("test_elbo_is_the_evidence_at_the_exact_posterior", "test_elbo_never_exceeds_the_evidence"),
-    reproduces=("vae_mnist",),
 )
 class VAE(Variational):
     r"""Maximises the evidence lower bound with a reparameterised, amortised posterior.
