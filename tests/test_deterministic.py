@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import LambdaCallback
 from torch.nn.functional import cross_entropy
 
 from vaezoo.batch import Batch
-from vaezoo.build import CONFIG, RECORD, WEIGHTS, build, load, save, write_shapes
+from vaezoo.build import WEIGHTS, build, load, save, write_shapes
 from vaezoo.callbacks.pictures import write_pictures
 from vaezoo.contract.subjects import Recorder, built, digits, fit, moved, shapes_of_digits, small, some, state
 from vaezoo.distributions import noise
@@ -20,6 +20,7 @@ from vaezoo.evaluate.evaluate import evaluate, format_results
 from vaezoo.likelihoods.gaussian import Gaussian
 from vaezoo.networks import conv, mlp
 from vaezoo.networks.corruption import corrupt
+from vaezoo.runs import CONFIG, RECORD
 from vaezoo.shapes import Shapes
 from vaezoo.variants.autoencoder import Autoencoder
 from vaezoo.variants.classifier import Classifier

@@ -22,7 +22,7 @@ def test_a_run_folder_holds_everything_that_the_run_was(tmp_path) -> None:
     found = {str(path.relative_to(done.path)) for path in done.path.rglob("*") if path.is_file()}
     pictures = {f"pictures/{name}.png" for name in ("reconstructions", "samples", "traversals", "latent")}
     files = {"config.yaml", "run.json", "metrics.csv", "results.json", "model.safetensors"}
-    assert found == files | pictures | {"checkpoints/last.ckpt", "checkpoints/best.ckpt"}
+    assert found == files | pictures | {"checkpoints/last.ckpt", "checkpoints/best.ckpt", ".lock"}
     about = json.loads((done.path / "run.json").read_text())
     assert about["status"] == "finished" and about["data"]["checksum"] and about["versions"]["torch"]
     assert json.loads((done.path / "results.json").read_text())["nll"] == done.results["nll"]

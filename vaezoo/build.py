@@ -14,11 +14,12 @@ from vaezoo.errors import UsageError, near
 from vaezoo.files import atomic
 from vaezoo.likelihoods.support import check as check_support
 from vaezoo.registry import GROUPS
+from vaezoo.runs import CONFIG, RECORD
 from vaezoo.shapes import Shapes
 from vaezoo.variant import Variant
 
 PARTS = tuple(group for group in GROUPS if group != "variant")
-CONFIG, WEIGHTS, RECORD = "config.yaml", "model.safetensors", "run.json"
+WEIGHTS = "model.safetensors"
 
 
 def build(config: DictConfig, shapes: Shapes) -> Variant:

@@ -14,8 +14,9 @@ from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities import rank_zero_only
 
-from vaezoo.build import CONFIG, build, latent_shape, save
+from vaezoo.build import build, latent_shape, save
 from vaezoo.callbacks.checkpoints import Checkpoints
 from vaezoo.callbacks.loggers import close, make_loggers
 from vaezoo.callbacks.pictures import Pictures
@@ -25,6 +26,7 @@ from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate, write_results
 from vaezoo.files import write
 from vaezoo.hardware import prepare
+from vaezoo.runs import CONFIG, hold
 from vaezoo.variant import Variant
 
 
@@ -55,6 +57,11 @@ def train(config: DictConfig) -> Run:
         NotFiniteError: a term became NaN or infinite.
     """
     config, checkpoint = _resumed(config)
+    with hold(config.run_dir) if rank_zero_only.rank == 0 else nullcontext():  # type: ignore[attr-defined]
+        return _train(config, checkpoint)
+
+
+def _train(config: DictConfig, checkpoint: str | None) -> Run:
     run_dir = Path(config.run_dir).absolute()
     _prepare(config)
     data = hydra.utils.instantiate(config.dataset)
@@ -79,6 +86,10 @@ def train(config: DictConfig) -> Run:
             results = evaluate(model, data, progress=config.trainer.progress_bar, **plain["evaluate"])
             if trainer.is_global_zero:
                 write_results(run_dir, results)
+        record.finish(trainer)
+    except BaseException as error:
+        record.stop(trainer, error)
+        raise
     finally:
         close(loggers)
     return Run(run_dir, model, results)

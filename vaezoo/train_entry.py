@@ -2,7 +2,6 @@
 
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -67,8 +66,6 @@ def _job(config: DictConfig) -> None:
         print(f"{stop}; continue with: vaezoo train resume={config.run_dir}", file=sys.stderr)
         raise SystemExit(128 + stop.signal) from stop
     except UsageError as error:
-        with suppress(OSError):
-            Path(config.run_dir).rmdir()  # if nothing was written
         if in_sweep:
             raise  # the other runs go on
         raise SystemExit(_refuse(error)) from error

@@ -15,17 +15,18 @@ from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 import vaezoo
-from vaezoo.build import RECORD, write_shapes
+from vaezoo.build import write_shapes
 from vaezoo.callbacks.checkpoints import Interrupted
 from vaezoo.data.datamodule import DataModule
 from vaezoo.files import write
+from vaezoo.runs import RECORD
 from vaezoo.variant import Variant
 
 INTERRUPTIONS = (Interrupted, KeyboardInterrupt, SystemExit)
 
 
 class Record(Callback):
-    """Writes run.json when training starts and when it ends, however it ends.
+    """Writes run.json when training starts and when the run ends, however it ends.
 
     ``status`` is ``running``, ``finished``, ``interrupted`` or ``failed``, the last two with a ``reason``. ``seconds``
     is the time of training without validation, over all parts of a run that was resumed.
@@ -75,10 +76,12 @@ class Record(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._pause()
 
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def finish(self, trainer: Trainer) -> None:
+        """Training and evaluation are over."""
         self._write(trainer, "finished")
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def stop(self, trainer: Trainer, exception: BaseException) -> None:
+        """Training or evaluation did not end well."""
         self._pause()
         interrupted = isinstance(exception, INTERRUPTIONS)
         self._write(trainer, "interrupted" if interrupted else "failed", f"{type(exception).__name__}: {exception}")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vaezoo import registry
 from vaezoo.autoencoder import Autoencoder
 from vaezoo.batch import Batch
-from vaezoo.build import CONFIG, PARTS, RECORD, load, save, write_shapes
+from vaezoo.build import PARTS, load, save, write_shapes
 from vaezoo.contract.subjects import (
     B,
     Recorder,
@@ -37,6 +37,7 @@ from vaezoo.contract.subjects import (
 from vaezoo.distributions import noise
 from vaezoo.errors import UsageError
 from vaezoo.programme import Update
+from vaezoo.runs import CONFIG, RECORD
 from vaezoo.schedules import Schedule
 from vaezoo.terms import Terms
 from vaezoo.variant import Variant

@@ -125,7 +125,8 @@ def evaluate_run(
     Raises:
         UsageError: the folder is no finished run.
     """
-    from vaezoo.build import CONFIG, load, load_data
+    from vaezoo.build import load, load_data
+    from vaezoo.runs import CONFIG
 
     model, datamodule = load(run_dir), load_data(run_dir)
     config = OmegaConf.load(Path(run_dir) / CONFIG)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vaezoo.files import write
+from vaezoo.runs import RESULTS
 
-FILE = "results.json"
 LABELS = {
     "elbo": "ELBO",
     "distortion": "distortion",
@@ -26,7 +26,7 @@ def write_results(run_dir: Path, results: Mapping[str, Any]) -> None:
     The file holds the fields of one evaluation, the one with most images and samples of the test split, and under
     ``others`` those with another split, number of images or k. An evaluation with the same three replaces the old one.
     """
-    path = run_dir / FILE
+    path = run_dir / RESULTS
     kept: dict[tuple, dict[str, Any]] = {}
     if path.is_file():
         stored = json.loads(path.read_text())
