@@ -347,6 +347,22 @@ def test_pixelcnn_sums_to_one_over_all_codes(event):
     assert (given[:, 0] - given[:, 1]).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("condition", [(), (4, 1, 1), (4, 2, 3)], ids=str)
+@pytest.mark.parametrize("event", [(4, 5), (3, 2, 2), (6,)], ids=str)
+def test_pixelcnn_draws_from_the_logits_that_it_is_judged_by(event, condition):
+    prior, n = pixelcnn(event, codes=5, condition=condition).double(), 3
+    c = torch.randn(n, *condition, dtype=torch.float64) if condition else None
+    codes = torch.randint(5, (n, *event))
+    handed = []
+
+    def choose(i, logits):
+        handed.append(logits)
+        return codes.flatten(1)[:, i]
+
+    prior.scan(n, choose, c)
+    torch.testing.assert_close(torch.stack(handed, 2), prior.logits(codes, c).flatten(2), atol=1e-6, rtol=1e-6)
+
+
 @pytest.mark.parametrize("prior", ["pixelcnn", "uniform_codes"])
 def test_samples_occur_as_often_as_their_probability_says(prior):
     event, codes, n = (2, 1, 1), 3, 5000

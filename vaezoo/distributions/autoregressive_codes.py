@@ -11,6 +11,8 @@ from torch.types import _size
 from vaezoo.distributions import noise
 
 LogitsOf = Callable[[Tensor, Tensor | None], Tensor]
+Choose = Callable[[int, Tensor], Tensor]
+Scan = Callable[[int, Choose, Tensor | None], None]
 
 
 class AutoregressiveCodes(Distribution):
@@ -20,6 +22,8 @@ class AutoregressiveCodes(Distribution):
 
     Args:
         logits_of: maps codes ``[N, *event]`` and their conditions ``[N, *condition]`` to a, ``[N, K, *event]``.
+        scan: goes through the N D codes of N events in order, of whose conditions it is told: it hands each ``i`` and
+            its logits ``[N, K]``, those of ``logits_of``, to a function that returns the chosen codes ``[N]``.
         event_shape: shape of one event.
         like: gives dtype and device of the noise.
         context: conditions c, ``[B, *condition]``, which give the batch shape ``[B]``; None for no batch shape.
@@ -28,9 +32,14 @@ class AutoregressiveCodes(Distribution):
     arg_constraints: dict = {}  # type: ignore[assignment]
 
     def __init__(
-        self, logits_of: LogitsOf, event_shape: Sequence[int], like: Tensor, context: Tensor | None = None
+        self,
+        logits_of: LogitsOf,
+        scan: Scan,
+        event_shape: Sequence[int],
+        like: Tensor,
+        context: Tensor | None = None,
     ) -> None:
-        self.logits_of, self.context, self._like = logits_of, context, like
+        self.logits_of, self.scan, self.context, self._like = logits_of, scan, context, like
         batch_shape = torch.Size() if context is None else context.shape[:1]
         super().__init__(batch_shape, torch.Size(event_shape), validate_args=False)
 
@@ -46,12 +55,14 @@ class AutoregressiveCodes(Distribution):
         lead = torch.Size((*sample_shape, *self._batch_shape))
         batch = len(sample_shape) if self._batch_shape else None
         u = noise.uniform((*lead, *self._event_shape), self._like, batch).reshape(lead.numel(), -1)
-        contexts = self._contexts(lead)
         codes = torch.zeros_like(u, dtype=torch.long)
-        for i in range(u.shape[1]):
-            logits = self.logits_of(codes.view(-1, *self._event_shape), contexts).flatten(2)[..., i]  # [N, K]
+
+        def choose(i: int, logits: Tensor) -> Tensor:
             passed = logits.softmax(1).cumsum(1) < u[:, i : i + 1]
             codes[:, i] = passed.sum(1).clamp(max=logits.shape[1] - 1)
+            return codes[:, i]
+
+        self.scan(lead.numel(), choose, self._contexts(lead))
         return codes.view(*lead, *self._event_shape)
 
     def _contexts(self, lead: torch.Size) -> Tensor | None:
