@@ -20,7 +20,7 @@ def test_no_combination_crashes(matrix):
     found = {cell: matrix.outcome(cell) for cell in matrix.sample(60, seed=1)}
     crashed = {cell: message for cell, (kind, message) in found.items() if kind == "crashed"}
     assert not crashed
-    assert sum(kind == "trained" for kind, _ in found.values()) >= 10, "hardly a cell trains"
+    assert sum(kind == "trained" for kind, _ in found.values()) >= 16, "fewer cells train than did"
     assert all(message.strip() for kind, message in found.values() if kind == "refused")
 
 

@@ -29,6 +29,7 @@ from vaezoo.networks import mlp
 from vaezoo.posteriors.diagonal import DiagonalPosterior
 from vaezoo.posteriors.full import FullPosterior
 from vaezoo.posteriors.point import PointPosterior
+from vaezoo.priors.mixture import MixturePrior
 from vaezoo.shapes import Shapes
 from vaezoo.train import _strategy
 from vaezoo.variants.aae import AAE
@@ -368,6 +369,12 @@ def test_info_vae_keeps_the_rate_that_beta_vae_keeps():
 def test_info_vae_refuses_to_reward_a_divergence(arguments):
     with pytest.raises(UsageError, match="alpha"):
         codes_are_data(InfoVAE, **arguments)
+
+
+def test_info_vae_refuses_a_prior_that_nothing_would_train():
+    with pytest.raises(UsageError, match="leaves the prior nothing to learn from"):
+        codes_are_data(InfoVAE, prior=MixturePrior)
+    codes_are_data(InfoVAE, 0.0, alpha=0.5, prior=MixturePrior)
 
 
 def test_aae_critic_has_the_value_of_its_optimum():

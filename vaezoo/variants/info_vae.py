@@ -35,7 +35,8 @@ class InfoVAE(Variational):
         parts: the parts of :class:`~vaezoo.variational.Variational`.
 
     Raises:
-        UsageError: a weight of the loss would be negative, or the kernel is unknown.
+        UsageError: a weight of the loss would be negative, the kernel is unknown, or the prior has parameters and
+            alpha = 1 leaves them without a gradient.
 
     Source: Zhao, Song and Ermon, AAAI 2019 (arXiv 1706.02262), section 4.
     """
@@ -51,6 +52,8 @@ class InfoVAE(Variational):
         super().__init__(**parts)
         if alpha > 1 or alpha + weight < 1:
             raise UsageError(f"variant.alpha={alpha} must be <= 1 and variant.weight={weight} >= 1 - alpha")
+        if alpha == 1 and any(True for _ in self.prior.parameters()):
+            raise UsageError("variant.alpha=1.0 leaves the prior nothing to learn from: use alpha < 1 or prior=standard")
         self.weights = {"rate": 1 - alpha, "mmd": alpha + weight - 1}
         self.kernel = kernel_for(kernel, prod(getattr(self.posterior, "event", self.shapes.latent)), std)
 
