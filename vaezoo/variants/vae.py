@@ -13,6 +13,7 @@ from vaezoo.variational import Variational
     paper="Kingma and Welling, ICLR 2014, eq. 3",
     url="https://arxiv.org/abs/1312.6114",
     family="gaussian",
+    reproduces=("vae_mnist",),
     identities=("test_elbo_is_the_evidence_at_the_exact_posterior", "test_elbo_never_exceeds_the_evidence"),
 )
 class VAE(Variational):
