@@ -179,35 +179,14 @@ def torchvision(root: Path, steps: int, folder: Path) -> float:
 
 def pythae(x: Tensor, steps: int, folder: Path) -> float:
     """pythae as it comes."""
-    from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
-    from pythae.trainers.training_callbacks import TrainingCallback
+    from pythae_side import Decoder, Encoder, seconds
 
-    class Encoder(BaseEncoder):
-        def forward(self, x: Tensor) -> ModelOutput:
-            mean, log_variance = self.net(x).chunk(2, dim=1)
-            return ModelOutput(embedding=mean, log_covariance=log_variance)
-
-    class Decoder(BaseDecoder):
-        def forward(self, z: Tensor) -> ModelOutput:
-            return ModelOutput(reconstruction=self.net(z).sigmoid().view(-1, 1, 28, 28))
-
-    class Stopwatch(TrainingCallback):
-        def on_train_step_begin(self, *args: object, **kwargs: object) -> None:  # once in an epoch
-            self.begin = time.perf_counter()
-
-        def on_train_step_end(self, *args: object, **kwargs: object) -> None:
-            self.seconds = time.perf_counter() - self.begin
-
-    encoder, decoder, stopwatch, images = Encoder(), Decoder(), Stopwatch(), x[: steps * BATCH].float() / 255
-    encoder.net, decoder.net = dense()
-    model = VAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce"), encoder, decoder)
-    settings = BaseTrainerConfig(str(folder), per_device_train_batch_size=BATCH, num_epochs=2, no_cuda=True)
-    BaseTrainer(model, BaseDataset(images, torch.zeros(len(x))), None, settings, [stopwatch]).train()
-    return stopwatch.seconds
+    encode, decode = dense()
+    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
+    model = VAE(config, Encoder(encode), Decoder(decode))
+    return seconds(model, x[: steps * BATCH], BATCH, folder, BaseTrainer, BaseTrainerConfig)
 
 
 class Tiny(Variant):

@@ -6,7 +6,6 @@ Runs of one experiment that differ in their overrides (a sweep) become one file 
 """
 
 import argparse
-import hashlib
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -15,10 +14,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from vaezoo.files import write
+from vaezoo.identity import digest
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-MACHINE = ("run_dir", "resume", "hardware", "logger", "callbacks", "overrides")  # where a run ran, not what it is
-QUIET = (*MACHINE, "dataset.root", "trainer.progress_bar", "evaluate.")  # overrides that change no number
+PLACES = ("run_dir", "sweep_dir", "sweep=", "resume", "hardware", "logger", "callbacks", "dataset.root")
+QUIET = (*PLACES, "trainer.progress_bar", "evaluate.")  # overrides that change no number
 SHOWN = ("status", "seed", "data", "parameters", "versions", "hardware", "seconds", "images_per_second", "epochs")
 
 
@@ -42,16 +42,12 @@ def main() -> None:
 def record(run: Path, config: DictConfig) -> dict[str, Any]:
     """What one run was and what it measured."""
     about = json.loads((run / "run.json").read_text())
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    identity = {key: value for key, value in plain.items() if key not in MACHINE}
-    identity["dataset"].pop("root", None)
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     choices = {key: plain["choices"][key] for key in ("variant", "dataset", "likelihood", "prior", "posterior")}
     overrides = [text for text in plain["overrides"] if not text.startswith(QUIET)]
     measured = json.loads((run / "results.json").read_text())
     trained = {key: about.get(key) for key in SHOWN}
-    return {**choices, "overrides": overrides, "config_hash": digest, "training": trained, **measured}
+    return {**choices, "overrides": overrides, "config_hash": digest(plain), "training": trained, **measured}
 
 
 if __name__ == "__main__":

@@ -170,15 +170,6 @@ def test_every_value_of_a_sweep_is_checked_before_it_starts():
         configs.check_sweep(["trainer.max_epochs=1,2,x"])
 
 
-def test_folder_names_of_a_sweep_depend_on_content_only():
-    assert configs._folder_name(["latent=3", "seed=1", "variant=beta_vae"]) == "variant=beta_vae,seed=1,latent=3"
-    assert configs._folder_name(["seed=1", "latent=3"]) == configs._folder_name(["latent=3", "seed=1"])
-    assert configs._folder_name(["variant.beta={linear:{start:0}}"]) == "variant.beta=_linear_start_0_"
-    long = [f"a{i}={i}" for i in range(60)]
-    assert len(configs._folder_name(long)) < 110
-    assert configs._folder_name(long) != configs._folder_name([*long, "b=1"])
-
-
 def test_compose_leaves_another_hydra_application_alone():
     import hydra
 

@@ -81,8 +81,12 @@ def load(run_dir: str | Path, weights: bool = True) -> Variant:
     return model.eval()
 
 
-def load_data(run_dir: str | Path) -> DataModule:
+def load_data(run_dir: str | Path, root: str | Path | None = None) -> DataModule:
     """The data that a run was trained on, set up.
+
+    Args:
+        run_dir: the run's folder.
+        root: the folder of all data; None takes the one of the training.
 
     Raises:
         UsageError: the folder is no run, or the data are not where they were.
@@ -90,7 +94,7 @@ def load_data(run_dir: str | Path) -> DataModule:
     file = Path(run_dir) / CONFIG
     if not file.is_file():
         raise UsageError(f"{run_dir} is no run: there is no {CONFIG} in it")
-    data: DataModule = hydra.utils.instantiate(OmegaConf.load(file).dataset)
+    data: DataModule = hydra.utils.instantiate(OmegaConf.load(file).dataset, **({"root": str(root)} if root else {}))
     data.prepare_data()
     data.setup()
     return data

@@ -42,6 +42,11 @@ def options(group: str) -> list[str]:
     return sorted({*files, *registered(group)})
 
 
+def file(group: str, name: str) -> Path:
+    """The YAML file of an option."""
+    return next(root / group / f"{name}.yaml" for root in _roots() if (root / group / f"{name}.yaml").is_file())
+
+
 def registered(group: str) -> list[str]:
     """The options of a group that are classes, and ``none`` for a part that is left out."""
     if group not in registry.GROUPS:

@@ -3,21 +3,28 @@
 import argparse
 import sys
 import textwrap
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
 import vaezoo
-from vaezoo import choices, completion, describe, registry, samplers, settings
+from vaezoo import choices, completion, describe, registry, runs, samplers, settings
+from vaezoo.comparison import Comparison, compare
 from vaezoo.errors import UsageError
+from vaezoo.figures import figure as figures
+from vaezoo.sweep import command as sweep
+from vaezoo.tables import table as tables
 
 EXAMPLES = """\
 examples:
   vaezoo train                                         a VAE on small digits that need no download
   vaezoo train variant=beta_vae variant.beta=8 dataset=mnist
   vaezoo train -m variant=vae,beta_vae seed=0,1,2      six runs, one after the other
+  vaezoo sweep zoo hardware=cpu_pool                   every variant at a small budget, several at a time
   vaezoo list --family gaussian
   vaezoo show beta_vae
   vaezoo evaluate runs/vae-mnist/* --k 500
+  vaezoo table runs --format md                        means over seeds, the best marked
   eval "$(vaezoo completion bash)"                     completion of options in this shell
 """
 TRAIN = """\
@@ -54,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["train"]:
         return _train(arguments[1:])
-    given = _parser().parse_args(arguments)
     try:
+        if arguments[:1] == ["sweep"]:
+            return sweep.main(arguments[1:], _train)
+        given = _parser().parse_args(arguments)
         return given.run(given)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -81,6 +90,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("train", help="train a model (vaezoo train --help lists the groups)", add_help=False)
 
+    command = commands.add_parser("sweep", help="train every run of a preset; see how a sweep stands", add_help=False)
+
     command = commands.add_parser("evaluate", help="measure finished runs with the shared metrics")
     command.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     command.add_argument("--k", type=int, default=500, help="importance samples of the likelihood (default: 500)")
@@ -103,6 +114,35 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--out", "--output", type=Path, help="a .png, .npy or .pt file (default: RUN/samples.png, or .npy)"
     )
     command.set_defaults(run=_sample)
+
+    command = commands.add_parser("explore", help="try out a finished run on a local page")
+    command.add_argument("run_dir", type=Path, metavar="RUN")
+    command.add_argument("--port", type=int, default=0, help="of the page (default: 0, any that is free)")
+    command.add_argument("--open", action="store_true", help="show the page in the browser")
+    command.add_argument("--data-dir", type=Path, help="folder of all data (default: that of the training)")
+    command.set_defaults(run=_explore)
+
+    command = commands.add_parser("dashboard", help="compare runs on one page that needs no server")
+    command.add_argument("places", nargs="+", type=Path, metavar="DIR", help="run folders, or folders that hold some")
+    command.add_argument("-o", "--out", type=Path, default=Path("dashboard.html"), help="(default: dashboard.html)")
+    command.add_argument("--open", action="store_true", help="show the page in the browser")
+    command.add_argument("--serve", action="store_true", help="keep a page up to date on this machine; write no file")
+    command.add_argument("--port", type=int, default=0, help="of --serve (default: 0, any that is free)")
+    command.set_defaults(run=_dashboard)
+
+    command = commands.add_parser("table", help="compare runs in a table: mean and s.d. over seeds, the best marked")
+    command.add_argument("places", nargs="+", type=Path, metavar="DIR", help="run folders, or folders that hold some")
+    command.add_argument("--format", default="txt", help=f"{', '.join(tables.FORMATS)} (default: txt)")
+    command.add_argument("--metrics", metavar="NAMES", help="columns, e.g. nll,rate,fid_clf:prior (default: the usual)")
+    command.add_argument("--sort", metavar="NAME", help="metric to sort by (default: the first that has a good end)")
+    command.set_defaults(run=_table)
+
+    command = commands.add_parser("figure", help="compare runs in a figure")
+    command.add_argument("places", nargs="+", type=Path, metavar="DIR", help="run folders, or folders that hold some")
+    command.add_argument("--kind", default="rd", help=f"{', '.join(figures.KINDS)} (default: rd, rate and distortion)")
+    ends = ", ".join(figures.SUFFIXES)
+    command.add_argument("-o", "--out", type=Path, help=f"a file that ends in one of {ends} (default: KIND.png)")
+    command.set_defaults(run=_figure)
 
     command = commands.add_parser("new", help="write a variant of your own, ready to run")
     command.add_argument("name", help="snake_case; the option it will be, as in variant=NAME")
@@ -193,6 +233,50 @@ def _sample(given: argparse.Namespace) -> int:
 
     print(sample_run(given.run_dir, given.sampler, given.n, given.seed, given.out))
     return 0
+
+
+def _explore(given: argparse.Namespace) -> int:
+    _check_run(given.run_dir)
+    if not 0 <= given.port < 2**16:
+        raise UsageError(f"--port={given.port} must be from 0 to {2**16 - 1}")
+    from vaezoo.explore.run import open_run
+    from vaezoo.explore.server import serve
+
+    serve(open_run(given.run_dir, given.data_dir), given.port, given.open)
+    return 0
+
+
+def _dashboard(given: argparse.Namespace) -> int:
+    from vaezoo import dashboard
+
+    if given.serve:
+        dashboard.serve(given.places, given.port, given.open)
+        return 0
+    print(dashboard.write(given.places, given.out))
+    if given.open:
+        webbrowser.open(given.out.resolve().as_uri())
+    return 0
+
+
+def _table(given: argparse.Namespace) -> int:
+    tables.check(given.format)
+    metrics = given.metrics.split(",") if given.metrics else []
+    print(tables.table(_compared(given.places), given.format, metrics, given.sort))
+    return 0
+
+
+def _figure(given: argparse.Namespace) -> int:
+    file = given.out or Path(f"{given.kind}.png")
+    figures.check(given.kind, file)
+    print(figures.figure(_compared(given.places), given.kind, file))
+    return 0
+
+
+def _compared(places: Sequence[Path]) -> Comparison:
+    found = runs.find(*places)
+    if not found:
+        raise UsageError(f"there is no run in {', '.join(map(str, places))}")
+    return compare([runs.read(path) for path in found])
 
 
 def _check_run(run: Path) -> None:

@@ -11,7 +11,20 @@ _vaezoo() {
     if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]]; then compopt -o nospace; fi
 }
 complete -o default -F _vaezoo vaezoo"""
-COMMANDS = ("list", "show", "train", "evaluate", "sample", "new", "completion")
+COMMANDS = (
+    "list",
+    "show",
+    "train",
+    "sweep",
+    "evaluate",
+    "sample",
+    "explore",
+    "dashboard",
+    "table",
+    "figure",
+    "new",
+    "completion",
+)
 
 
 def candidates(line: str) -> list[str]:
@@ -23,7 +36,9 @@ def candidates(line: str) -> list[str]:
     if before[0] == "show":
         known = {name for group in registry.GROUPS for name in registry.names(group)}
         return sorted(name for name in known if name.startswith(word))
-    return _overrides(before[1:], word) if before[0] == "train" else []
+    if before == ["sweep"]:
+        return [name for name in (*choices.options("sweep"), "status", "retry") if name.startswith(word)]
+    return _overrides(before[1:], word) if before[0] in ("train", "sweep") else []
 
 
 def _overrides(before: list[str], word: str) -> list[str]:

@@ -1,14 +1,17 @@
 """From the command line to a checked configuration: registry and signatures become Hydra's options."""
 
-import hashlib
-import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hydra
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,13 +20,19 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from vaezoo import registry
+from vaezoo import identity, registry
 from vaezoo.checks import arguments, check, check_path
 from vaezoo.choices import NONE, conf_dir, groups, options, plugin_dirs, registered
 from vaezoo.errors import UsageError, near
+from vaezoo.sweep.composer import Composer
+from vaezoo.sweep.plugins import check_plugin
+from vaezoo.sweep.pool import Pool, PoolConf
+from vaezoo.sweep.slots import check_processes
+from vaezoo.sweep.sweeper import Jobs, JobsConf, products
 
 LATENT = 20  # size of z where nothing prefers another
 
@@ -74,16 +83,41 @@ def install() -> None:
     """Make the registry, the plugins' conf folders and our resolver known to Hydra."""
     Plugins.instance().register(_Registry)
     Plugins.instance().register(_SearchPath)
-    OmegaConf.register_new_resolver("vz_folder", _folder_name, replace=True)
+    _publish(Jobs, Pool)
+    ConfigStore.instance().store(group="hydra/launcher", name="pool", node=PoolConf, provider="vaezoo")
+    ConfigStore.instance().store(group="hydra/sweeper", name="jobs", node=JobsConf, provider="vaezoo")
+    OmegaConf.register_new_resolver("vz_folder", _folder, replace=True)
+    OmegaConf.register_new_resolver("vz_gpus", _gpus, replace=True)
 
 
-def _folder_name(overrides: Sequence[str]) -> str:
-    """A readable folder name that depends on nothing but a run's overrides; what differs most often comes first."""
-    first = ("variant", "experiment", "dataset", "seed")
-    rank = {override: (first.index(k) if (k := override.partition("=")[0]) in first else 4) for override in overrides}
-    text = ",".join(sorted(overrides, key=lambda override: (rank[override], override)))
-    name = re.sub(r"[^\w.=,+-]+", "_", text) or "default"
-    return name if len(name) <= 100 else f"{name[:90]}-{hashlib.sha1(text.encode()).hexdigest()[:8]}"
+def _publish(*plugins: type) -> None:
+    """Hydra takes sweepers and launchers from the namespace `hydra_plugins` only: put ours there, without a file."""
+    known = Plugins.instance()  # has imported the namespace, if some package provides it
+    space = sys.modules.setdefault("hydra_plugins", ModuleType("hydra_plugins"))
+    own = ModuleType("hydra_plugins.vaezoo")
+    sys.modules[own.__name__] = own
+    setattr(space, "vaezoo", own)  # noqa: B010
+    for plugin in plugins:
+        plugin.__module__ = own.__name__
+        setattr(own, plugin.__name__, plugin)
+        known.register(plugin)
+
+
+def _folder(*, _root_: DictConfig) -> str:
+    """The folder of a job in its sweep; it depends on the content of the job's configuration only."""
+    choices = dict(_root_.hydra.runtime.choices)
+    plain = {str(key): _value(_root_, key) for key in _root_ if key != "hydra" and key not in identity.MACHINE}
+    return identity.folder_name({**plain, "latent": _latent(plain["latent"], choices)}, choices)
+
+
+def _gpus(*, _root_: DictConfig) -> int | str | None:
+    """How many GPUs a run asks its cluster for."""
+    return None if _root_.hardware.accelerator == "cpu" else _root_.hardware.devices
+
+
+def _value(config: DictConfig, key: Any) -> Any:
+    value = config[key]
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
 def node(group: str, name: str) -> Any:
@@ -118,18 +152,51 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     return finish(config, config.hydra, config.run_dir)
 
 
-def check_sweep(overrides: Sequence[str]) -> None:
+def check_sweep(overrides: Sequence[str]) -> Path:
     """Compose with every value of every swept override, each beside the first value of the others.
 
+    Args:
+        overrides: as on the command line; the lists of a preset (``sweep=zoo``) are checked too.
+
+    Returns:
+        Path: the sweep's folder.
+
     Raises:
-        UsageError: as `compose`.
+        UsageError: as `compose`; or DDP is asked for where each of its processes would start a sweep of its own.
     """
-    values = [each for override in _parse(overrides) if (each := _values(override))]
-    first = [each[0] for each in values]
-    compose(first)
-    for position, each in enumerate(values):
-        for value in each[1:]:
-            compose([*first[:position], value, *first[position + 1 :]])
+    given = [override.input_line or "" for override in _parse(overrides)]
+    first = [each[0] for override in _parse(given) if (each := _values(override))]
+    with _loader() as loader:
+        try:
+            sweep = loader.load_configuration("train", [*given, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, first) from error
+        composer = Composer(loader, fresh=True)
+        for job in _samples(sweep.hydra.sweeper, given):
+            try:
+                config = composer.load_sweep_config(sweep, job)
+            except (HydraException, OmegaConfBaseException) as error:
+                raise explain(error, job) from error
+            config = finish(config, config.hydra, "")
+            if config.resume:
+                raise UsageError("resume continues one run: a sweep continues its own runs when it is started again")
+            check_processes(config.hardware, sweep.hydra.launcher._target_)
+        return Path(sweep.hydra.sweep.dir)
+
+
+def _samples(sweeper: DictConfig, given: Sequence[str]) -> Iterator[list[str]]:
+    """Jobs that between them have every value of a sweep."""
+    if sweeper.get("retry"):
+        return  # which jobs these are, only the sweep's folder knows
+    task = [override.input_line or "" for override in _parse(given) if not override.is_hydra_override()]
+    for line in products(sweeper.get("params"), sweeper.get("lines"), task):
+        unique = {override.get_key_element(): override for override in _parse(line)}
+        values = [each for override in unique.values() if (each := _values(override))]
+        first = [each[0] for each in values]
+        yield first
+        for position, each in enumerate(values):
+            for value in each[1:]:
+                yield [*first[:position], value, *first[position + 1 :]]
 
 
 def finish(config: DictConfig, hydra_config: Any, run_dir: str | Path) -> DictConfig:
@@ -163,6 +230,7 @@ def _latent(given: Any, chosen: dict[str, str]) -> Any:
 def explain(error: Exception, overrides: Sequence[str]) -> UsageError:
     """What the user should change, in one line, for what Hydra or OmegaConf raised on these overrides."""
     try:
+        check_plugin(getattr(error, "missing_cfg_file", None))
         parsed = _parse(overrides)
         for override in parsed:
             if override.is_sweep_override():
@@ -188,23 +256,36 @@ def _values(override: Override) -> list[str]:
         return [override.input_line or ""]
     if isinstance(value, Glob):
         texts: Iterable[str] = value.filter(options(override.key_or_group))
+    elif override.is_range_sweep():
+        texts = list(override.sweep_string_iterator())
+        texts = [texts[0], texts[-1]]  # what lies between them is of the same type
     elif override.is_discrete_sweep():
         texts = override.sweep_string_iterator()
+    elif override.is_interval_sweep():
+        texts = [str(value.start), str(value.end)]  # type: ignore[union-attr]
     else:
         return []
     return [f"{override.get_key_element()}={text}" for text in texts]
 
 
 def _compose(overrides: list[str]) -> DictConfig:
+    with _loader():
+        try:
+            return hydra.compose("train", overrides, return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, overrides) from error
+
+
+@contextmanager
+def _loader() -> Iterator[ConfigLoader]:
+    """Hydra's composer on our conf folders; whatever else uses Hydra in this process finds it as it was."""
     install()
     _check_duplicates()
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="train"):
-            return hydra.compose("train", overrides, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise explain(error, overrides) from error
+            yield GlobalHydra.instance().config_loader()
     finally:
         GlobalHydra.instance().hydra = outer
 
@@ -236,3 +317,6 @@ def _check_option(group: str, name: Any) -> None:
         registry.find(group, name)
     elif name not in (known := options(group)):
         raise UsageError(f"{group}={name} is unknown{near(name, known)} (options: {', '.join(known)})")
+
+
+install()  # here, so that a worker of a launcher that unpickles a job has it all

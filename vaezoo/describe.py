@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vaezoo import registry
+from vaezoo import hardware_page, registry
 from vaezoo.errors import UsageError, near
 
 
@@ -49,11 +49,13 @@ def page(name: str) -> str:
     """Equation, options and card of every variant or part of a name.
 
     Args:
-        name: ``beta_vae``, or ``encoder=mlp`` where several groups have the name.
+        name: ``beta_vae``, or ``encoder=mlp`` where several groups have the name; ``hardware`` for where runs can run.
 
     Raises:
         UsageError: nothing has this name.
     """
+    if name == hardware_page.GROUP:
+        return hardware_page.page()
     group, _, stem = name.rpartition("=")
     searched = [g for g in registry.GROUPS if group in ("", g)]
     found = [g for g in searched if stem in registry.names(g)]

@@ -14,6 +14,7 @@ from torch.nn.functional import normalize, pad
 from vaezoo.distributions import noise
 from vaezoo.distributions.kl import closed_form
 from vaezoo.errors import UsageError, near
+from vaezoo.terms import Terms
 
 
 def is_exact(q: Distribution, p: Distribution) -> bool:
@@ -50,6 +51,19 @@ def rate(q: Distribution, p: Distribution, z: Tensor, per_dim: bool = False) -> 
 def log_mean_exp(log_weights: Tensor, dim: int) -> Tensor:
     """log of the mean of exp(log_weights) over ``dim``, which is removed."""
     return torch.logsumexp(log_weights, dim) - math.log(log_weights.shape[dim])
+
+
+def importance_terms(log_px: Tensor, log_ratio: Tensor, bounds: int = 1) -> Terms:
+    """Minus an importance-weighted bound; distortion and rate are means over the samples, at weight 0.
+
+    Args:
+        log_px: log p(x|z) of each sample, ``[K, B]``.
+        log_ratio: log p(z) - log q(z|x) of each sample, ``[K, B]``.
+        bounds: bounds that share the samples out among them and are averaged, a divisor of K.
+    """
+    bound = log_mean_exp((log_px + log_ratio).unflatten(0, (bounds, -1)), 1).mean(0)
+    terms = Terms(distortion=-log_px.mean(0), rate=-log_ratio.mean(0), iw_bound=-bound)
+    return terms.weighted(distortion=0.0, rate=0.0)
 
 
 def gathered(x: Tensor) -> Tensor:

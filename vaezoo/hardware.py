@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from vaezoo.errors import UsageError
+from vaezoo.sweep.slots import processes
 
 
 def matmul_precision(setting: str) -> str:
@@ -13,14 +14,53 @@ def matmul_precision(setting: str) -> str:
 
 
 def prepare(hardware: Any) -> None:
-    """Sets the threads and the matrix products of this process as ``config.hardware`` asks.
+    """Checks ``config.hardware`` against this machine; sets the threads and the matrix products of this process.
 
     Raises:
-        UsageError: a GPU is asked for and there is none.
+        UsageError: as :func:`check`.
     """
-    if hardware.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        where = f"hardware.accelerator={hardware.accelerator}"
-        raise UsageError(f"{where}: this machine has no usable GPU; use hardware=cpu")
+    check(hardware)
     if hardware.threads:
         torch.set_num_threads(hardware.threads)
     torch.set_float32_matmul_precision(matmul_precision(hardware.matmul_precision))
+
+
+def check(hardware: Any) -> None:
+    """Compares what is asked for with what there is.
+
+    Raises:
+        UsageError: there is no GPU, or too few, or the devices do not fit the accelerator or the strategy.
+    """
+    kind, given = accelerator(hardware), hardware.devices
+    asked = f"hardware.accelerator={hardware.accelerator}"
+    if hardware.accelerator in ("gpu", "cuda", "mps") and kind == "cpu":
+        raise UsageError(f"{asked}: this machine has no usable GPU; use hardware=cpu")
+    if kind != "cuda" and hardware.strategy == "fsdp":  # on CPUs torch mixes up the optimizer state that it saves
+        raise UsageError("hardware.strategy=fsdp needs CUDA GPUs, of which this machine has none; use ddp")
+    if kind == "mps" and strategy_name(hardware) != "auto":
+        raise UsageError(f"{asked}: several processes need CUDA GPUs or CPUs; use hardware.strategy=auto devices=1")
+    if kind == "cpu" and (not isinstance(given, int) or given < 1) and not _default(hardware):
+        raise UsageError(f"hardware.devices={given} must be a number of processes, at least 1, on a CPU")
+    there = torch.cuda.device_count()
+    last = given - 1 if isinstance(given, int) else -1 if given == "auto" else max(given)
+    if kind == "cuda" and last >= there:
+        raise UsageError(f"hardware.devices={given}: this machine has {there} usable GPU{'s' * (there > 1)}")
+
+
+def accelerator(hardware: Any) -> str:
+    """What ``hardware.accelerator`` comes to on this machine: ``cuda``, ``mps`` or ``cpu``."""
+    wanted = hardware.accelerator
+    if wanted in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return "cuda"
+    return "mps" if wanted in ("auto", "gpu", "mps") and torch.backends.mps.is_available() else "cpu"
+
+
+def strategy_name(hardware: Any) -> str:
+    """``hardware.strategy``; where that is ``auto``, ``ddp`` for several processes."""
+    gpus = torch.cuda.device_count() if accelerator(hardware) == "cuda" else 0
+    several = hardware.num_nodes * processes(hardware, gpus) > 1
+    return "ddp" if several and hardware.strategy == "auto" else hardware.strategy
+
+
+def _default(hardware: Any) -> bool:
+    return hardware.devices == "auto" and hardware.strategy == "auto"

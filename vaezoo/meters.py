@@ -54,7 +54,7 @@ class Meters:
                 " A smaller optimizer.lr or optimizer.clip=1 often helps"
             )
         self.latest = dict(zip(stacked, means.tolist(), strict=True))
-        row = {f"train/{name}": value for name, value in self.latest.items()}
+        row = {"epoch": model.current_epoch} | {f"train/{name}": value for name, value in self.latest.items()}
         for logger in model.trainer.loggers:
             logger.log_metrics(row, step=self.flushed)
 

@@ -19,6 +19,7 @@ CONFIG, RECORD, RESULTS, METRICS = "config.yaml", "run.json", "results.json", "m
 JOB, LOCK = "job.json", ".lock"
 PATIENCE = 2.0  # seconds: somebody who only looks holds a lock for a moment
 STATES = ("queued", "running", "finished", "interrupted", "failed", "pruned", "dead")
+FINAL = ("finished", "pruned")  # what is not run again
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,12 @@ def state(path: str | os.PathLike) -> str:
 
 
 @contextmanager
-def hold(path: str | os.PathLike) -> Iterator[None]:
+def hold(path: str | os.PathLike, patience: float = PATIENCE) -> Iterator[None]:
     """Inside, this process alone fills the folder; the lock of a process that dies is free at once.
+
+    Args:
+        path: the folder.
+        patience: seconds to wait for another process; -1 for as long as it takes.
 
     Raises:
         UsageError: another process fills it.
@@ -121,7 +126,7 @@ def hold(path: str | os.PathLike) -> Iterator[None]:
     Path(path).mkdir(parents=True, exist_ok=True)
     lock = FileLock(Path(path) / LOCK)
     try:
-        lock.acquire(timeout=PATIENCE)
+        lock.acquire(timeout=patience)
     except Timeout:
         raise UsageError(f"{path} is being filled by another process") from None
     try:
@@ -148,7 +153,7 @@ def held(path: str | os.PathLike) -> bool:
 
 def _state(path: Path, record: dict[str, Any]) -> str:
     status = record.get("status", "queued")
-    if status == "finished":
+    if status in FINAL:
         return status
     if held(path):
         return "running"

@@ -45,6 +45,7 @@ class Trainer:
     max_epochs: int = 20
     accumulate: int = 1
     early_stopping: int | None = None
+    prune: dict | None = None
     ema: float | None = None
     check_val_every_n_epoch: int = 1
     log_every_n_batches: int = 50
@@ -57,6 +58,11 @@ class Trainer:
         for name in ("max_epochs", "accumulate", "check_val_every_n_epoch", "log_every_n_batches"):
             _require(f"trainer.{name}", getattr(self, name), getattr(self, name) >= 1, "at least 1")
         _require("trainer.early_stopping", self.early_stopping, (self.early_stopping or 1) >= 1, "at least 1, or null")
+        prune = {"after": 0.25, "siblings": 4, **(self.prune or {})}
+        for name in prune:
+            _require("trainer.prune", self.prune, name in ("after", "siblings"), "null, or made of after and siblings")
+        _require("trainer.prune.after", prune["after"], 0 <= prune["after"] <= 1, "a share in [0, 1]")
+        _require("trainer.prune.siblings", prune["siblings"], prune["siblings"] >= 1, "at least 1")
         _require("trainer.ema", self.ema, self.ema is None or 0 < self.ema < 1, "in (0, 1), or null")
         for name in ("limit_train_batches", "limit_val_batches"):
             value = getattr(self, name)
@@ -70,18 +76,23 @@ class Hardware:
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "cpu"
     devices: int | Literal["auto"] | list[int] = 1
-    strategy: Literal["auto", "ddp"] = "auto"
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     num_nodes: int = 1
     precision: Literal["32-true", "64-true", "bf16-true", "16-true", "bf16-mixed", "16-mixed"] = "32-true"
     matmul_precision: Literal["auto", "highest", "high", "medium"] = "auto"
     threads: int | None = None
     workers: int = 0
+    ensemble: int | dict[str, list[float]] = 1
+    slots: int | None = None
 
     def __post_init__(self) -> None:
         _require("hardware.devices", self.devices, self.devices not in (0, []), "at least 1, a list of ids, or auto")
         _require("hardware.num_nodes", self.num_nodes, self.num_nodes >= 1, "at least 1")
         _require("hardware.threads", self.threads, self.threads is None or self.threads >= 1, "at least 1, or null")
+        _require("hardware.slots", self.slots, self.slots is None or self.slots >= 1, "at least 1, or null")
         _require("hardware.workers", self.workers, self.workers >= 0, "at least 0")
+        several = isinstance(self.ensemble, dict) or self.ensemble >= 1
+        _require("hardware.ensemble", self.ensemble, several, "at least 1, or one key with its values")
 
 
 @dataclass
@@ -101,7 +112,12 @@ class Callbacks:
     """Options of `callbacks=`: what a run leaves behind besides its numbers."""
 
     pictures: bool = True
+    pictures_every_n_epochs: int | None = None
     checkpoints: bool = True
+
+    def __post_init__(self) -> None:
+        every = self.pictures_every_n_epochs
+        _require("callbacks.pictures_every_n_epochs", every, every is None or every >= 1, "at least 1, or null")
 
 
 @dataclass
@@ -126,6 +142,7 @@ class Top:
     """Options that belong to no group."""
 
     run_dir: str
+    sweep_dir: str = "sweeps/default"
     seed: int = 0
     latent: int | list[int] | None = None
     resume: str | None = None

@@ -17,16 +17,18 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
 from vaezoo.build import build, latent_shape, save
-from vaezoo.callbacks.checkpoints import Checkpoints
-from vaezoo.callbacks.loggers import close, make_loggers
+from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
+from vaezoo.callbacks.loggers import close, log_results, make_loggers
 from vaezoo.callbacks.pictures import Pictures
 from vaezoo.callbacks.progress import Progress
+from vaezoo.callbacks.prune import Prune
 from vaezoo.callbacks.record import Record
 from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate, write_results
 from vaezoo.files import write
-from vaezoo.hardware import prepare
-from vaezoo.runs import CONFIG, hold
+from vaezoo.hardware import prepare, strategy_name
+from vaezoo.meters import NotFiniteError
+from vaezoo.runs import CONFIG, FINAL, hold
 from vaezoo.variant import Variant
 
 
@@ -38,11 +40,13 @@ class Run:
         path: its folder.
         model: the trained model, in eval mode.
         results: what results.json holds; empty without an evaluation.
+        members: the runs of an ensemble.
     """
 
     path: Path
     model: Variant
     results: dict[str, Any] = field(default_factory=dict)
+    members: list["Run"] = field(default_factory=list)
 
 
 def train(config: DictConfig) -> Run:
@@ -58,10 +62,15 @@ def train(config: DictConfig) -> Run:
     """
     config, checkpoint = _resumed(config)
     with hold(config.run_dir) if rank_zero_only.rank == 0 else nullcontext():  # type: ignore[attr-defined]
-        return _train(config, checkpoint)
+        return fill(config, checkpoint)
 
 
-def _train(config: DictConfig, checkpoint: str | None) -> Run:
+def fill(config: DictConfig, checkpoint: str | None = None) -> Run:
+    """As `train`, for a caller that holds the folder's lock; ``checkpoint`` is where the same run continues."""
+    if config.hardware.get("ensemble", 1) != 1:  # runs of earlier versions have no such key
+        from vaezoo.ensemble.train import train_ensemble  # here, for it builds on this module
+
+        return train_ensemble(config)
     run_dir = Path(config.run_dir).absolute()
     _prepare(config)
     data = hydra.utils.instantiate(config.dataset)
@@ -82,16 +91,21 @@ def _train(config: DictConfig, checkpoint: str | None) -> Run:
         model.eval()
         if trainer.is_global_zero:
             save(model, run_dir)
-        if config.evaluate.k or config.evaluate.quality:
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        pruned = next((callback.reason for callback in callbacks if isinstance(callback, Prune)), None)
+        if not pruned and (config.evaluate.k or config.evaluate.quality):
             results = evaluate(model, data, progress=config.trainer.progress_bar, **plain["evaluate"])
             if trainer.is_global_zero:
                 write_results(run_dir, results)
-        record.finish(trainer)
+        log_results(loggers, plain, results, model.batches_seen + 1)
+        record.finish(trainer, pruned)
     except BaseException as error:
         record.stop(trainer, error)
+        if isinstance(error, Interrupted | NotFiniteError) and not trainer.is_global_zero:
+            raise SystemExit(0) from error  # Lightning kills the first process, which raises it too, if another fails
         raise
     finally:
-        close(loggers)
+        close(loggers, failed=record.fields["status"] not in FINAL)
     return Run(run_dir, model, results)
 
 
@@ -124,6 +138,7 @@ def _prepare(config: DictConfig) -> None:
     warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
     warnings.filterwarnings("ignore", message=".*modules in eval mode.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
     for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning sets this variable, with which every optimizer step asks the driver anew whether there is a GPU
@@ -137,7 +152,7 @@ def _trainer(config: DictConfig, run_dir: Path, model: Variant, loggers: list, r
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         num_nodes=hardware.num_nodes,
-        strategy=_strategy(hardware.strategy, model),
+        strategy=_strategy(strategy_name(hardware), model),
         precision=hardware.precision,
         max_epochs=options.max_epochs,
         accumulate_grad_batches=options.accumulate,
@@ -160,23 +175,35 @@ def _trainer(config: DictConfig, run_dir: Path, model: Variant, loggers: list, r
 
 
 def _strategy(name: str, model: Variant) -> Any:
+    if name == "fsdp":
+        from vaezoo.sharding import sharded
+
+        return sharded(model)
     if name != "ddp":
         return name
-    everything = {id(p) for p in model.parameters()}
-    partial = any(
-        len(stage.updates) > 1 or {id(p) for p in stage.updates[0].parameters} != everything for stage in model.stages
-    )
-    return DDPStrategy(find_unused_parameters=partial, broadcast_buffers=False)
+    # a stage, a player, a weight of 0 (a schedule's first value too) leave parameters without gradients
+    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 
 
 def _callbacks(config: DictConfig, run_dir: Path, record: Callback) -> list[Callback]:
     options, chosen = config.trainer, [record]
+    if config.hardware.strategy == "fsdp":
+        from vaezoo.sharding import Unsharded
+
+        if options.ema or config.callbacks.pictures_every_n_epochs:
+            raise UsageError(
+                "hardware.strategy=fsdp excludes trainer.ema and callbacks.pictures_every_n_epochs: while it trains no"
+                " process has the whole model; use ddp"
+            )
+        chosen.append(Unsharded())  # before what looks at the trained model
     if options.progress_bar:
         chosen.append(Progress())
     if options.ema:
         chosen.append(EMAWeightAveraging(decay=options.ema, use_buffers=False))
     if config.callbacks.pictures:
-        chosen.append(Pictures(run_dir / "pictures"))
+        chosen.append(Pictures(run_dir / "pictures", config.callbacks.pictures_every_n_epochs))
+    if options.prune is not None:
+        chosen.append(Prune(run_dir, options.max_epochs, **options.prune))
     if options.early_stopping:
         chosen.append(
             LastStageEarlyStopping("val/loss", patience=options.early_stopping, check_on_train_epoch_end=False)

@@ -1,7 +1,9 @@
 """The script behind `vaezoo train`: Lightning's DDP starts its other processes by running this file again."""
 
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -16,6 +18,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vaezoo import configs
 from vaezoo.errors import UsageError
+from vaezoo.runs import JOB
+from vaezoo.sweep.job import ADVICE, JobFailed, leading, out_of_memory, run_once
+from vaezoo.sweep.slots import check_processes
+from vaezoo.sweep.status import failures
 
 
 def main() -> int:
@@ -23,15 +29,19 @@ def main() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us as they are
     flags = [argument for argument in sys.argv[1:] if argument.startswith("-")]
     overrides = [argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("-")]
+    sweep, since = None, time.time()
     try:
         configs.install()
         if not {"-m", "--multirun"}.isdisjoint(flags):
-            configs.check_sweep(overrides)
+            sweep = configs.check_sweep(overrides)
         elif not flags:
             _continue_in_place(configs.compose(sys.argv[1:]).resume)
         hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name="train")(_job)()
     except UsageError as error:
         return _refuse(error)
+    except JobFailed as error:
+        print("\n".join([*(failures(sweep, since) if sweep else []), f"error: {error}"]), file=sys.stderr)
+        return 1
     except (HydraException, OmegaConfBaseException) as error:
         return _refuse(configs.explain(error, overrides))
     return 0
@@ -49,30 +59,47 @@ def _refuse(error: UsageError) -> int:
     return 2
 
 
-def _job(config: DictConfig) -> None:
-    """One run: of one command, or of a sweep."""
+def _job(config: DictConfig) -> float | None:
+    """One run: of one command, or of a sweep, where it returns what a search minimises."""
     settings = HydraConfig.get()
-    in_sweep = settings.mode == RunMode.MULTIRUN
     config = configs.finish(config, settings, settings.runtime.output_dir)
+    in_sweep = settings.mode == RunMode.MULTIRUN or (Path(config.run_dir) / JOB).is_file()
     from vaezoo.callbacks.checkpoints import Interrupted
+
+    try:
+        if settings.mode == RunMode.MULTIRUN and "SLURM_PROCID" not in os.environ:
+            check_processes(config.hardware, settings.launcher._target_)
+        if in_sweep:
+            return run_once(config)
+        _single(config)
+        return None
+    except Interrupted as stop:
+        again = "the same sweep, started again" if in_sweep else f"vaezoo train resume={config.run_dir}"
+        print(f"{stop}; continue with: {again}", file=sys.stderr)
+        if "SUBMITIT_EXECUTOR" in os.environ:
+            signal.raise_signal(stop.signal)  # submitit queues the job again
+        raise SystemExit(128 + stop.signal) from stop
+    except UsageError as error:
+        if in_sweep:
+            raise JobFailed(str(error)) from None  # the other runs go on
+        raise SystemExit(_refuse(error)) from error
+
+
+def _single(config: DictConfig) -> None:
     from vaezoo.evaluate.results import format_results
     from vaezoo.train import train
 
     try:
-        if in_sweep and config.hardware.strategy == "ddp" and "SLURM_PROCID" not in os.environ:
-            raise UsageError("hardware.strategy=ddp works in single runs only: each process would start its own sweep")
         run = train(config)
-    except Interrupted as stop:
-        print(f"{stop}; continue with: vaezoo train resume={config.run_dir}", file=sys.stderr)
-        raise SystemExit(128 + stop.signal) from stop
-    except UsageError as error:
-        if in_sweep:
-            raise  # the other runs go on
-        raise SystemExit(_refuse(error)) from error
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        table = [format_results(run.results)] if run.results else []
-        pictures = [f"picture: {path}" for path in sorted((run.path / "pictures").glob("*.png"))]
-        print("\n".join([*table, *pictures, f"run: {run.path}"]))
+    except Exception as error:
+        if out_of_memory(error):
+            print(f"out of memory: {ADVICE}", file=sys.stderr)
+        raise
+    if leading():
+        for each in run.members or [run]:
+            table = [format_results(each.results)] if each.results else []
+            pictures = [f"picture: {path}" for path in sorted((each.path / "pictures").glob("*.png"))]
+            print("\n".join([*table, *pictures, f"run: {each.path}"]))
 
 
 if __name__ == "__main__":

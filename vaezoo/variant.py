@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -166,11 +166,13 @@ class Variant(LightningModule, ABC):
             x = split[:: max(1, len(split) // 1000)].x
         else:
             x = next(iter(self.trainer.train_dataloader))[0]  # type: ignore[arg-type]
-        with torch.no_grad(), noise.seeded(self.seed):
-            self.start(x.to(self.device))
-        if self.trainer.world_size > 1:
-            for tensor in [*self.parameters(), *self.buffers()]:
-                torch.distributed.broadcast(tensor.data, src=0)
+        model: Any = self.trainer.model  # under FSDP each process has a share of the weights
+        whole = model.summon_full_params(model) if hasattr(model, "summon_full_params") else nullcontext()
+        with torch.no_grad(), noise.seeded(self.seed), whole:
+            self.start(x.to(self.device, self.dtype))
+            if self.trainer.world_size > 1:
+                for tensor in [*self.parameters(), *self.buffers()]:
+                    torch.distributed.broadcast(tensor.data, src=0)
 
     def on_train_epoch_start(self) -> None:
         epoch = self.trainer.current_epoch
@@ -245,7 +247,10 @@ class Variant(LightningModule, ABC):
             parameter.requires_grad_(True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        if (clip := self.optimizer_options["clip"]) is not None:
+        clip, sharded = self.optimizer_options["clip"], getattr(self.trainer.model, "clip_grad_norm_", None)
+        if clip is not None and sharded:
+            sharded(clip)  # the norm over all shares
+        elif clip is not None:
             moved = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(moved, clip, foreach=False)
 
@@ -265,8 +270,7 @@ class Variant(LightningModule, ABC):
         self.meters.flush(self)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        noise.reseed(VALIDATION, self.seed, batch_idx)
-        self.meters.held_out(self.terms(batch), len(batch.x))
+        self._held_out(batch, VALIDATION, batch_idx)
 
     def on_validation_epoch_start(self) -> None:
         for schedule in self.modules():
@@ -277,8 +281,17 @@ class Variant(LightningModule, ABC):
         self.meters.report(self, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        noise.reseed(TEST, self.seed, batch_idx)
-        self.meters.held_out(self.terms(batch), len(batch.x))
+        self._held_out(batch, TEST, batch_idx)
+
+    def _held_out(self, batch: Batch, split: int, batch_idx: int) -> None:
+        noise.reseed(split, self.seed, batch_idx)
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        sizes = torch.zeros(world, dtype=torch.long, device=self.device)
+        sizes[rank] = len(batch.x)
+        if world > 1:  # they may differ by one
+            torch.distributed.all_reduce(sizes)
+        with noise.ranks(rank, world, sizes.tolist() if world > 1 else None):
+            self.meters.held_out(self.terms(batch), len(batch.x))
 
     on_test_epoch_start = on_validation_epoch_start
 

@@ -13,7 +13,7 @@ from pytorch_lightning import Callback, Trainer
 from vaezoo.files import atomic
 from vaezoo.meters import NotFiniteError
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Interrupted(Exception):
@@ -27,10 +27,10 @@ class Interrupted(Exception):
 class Checkpoints(Callback):
     """Writes ``last.ckpt`` and, by the smallest validation loss of the last stage, ``best.ckpt``.
 
-    ``last.ckpt`` is written at an epoch's end at most every ``seconds``, at the end of training, and when SIGTERM,
-    SIGINT or SIGUSR1 arrives: then the batch (and an open window of gradient accumulation) is finished, the state saved
-    and :class:`Interrupted` raised. An exception saves the state of the last finished batch unless an optimizer step
-    was under way or a term was not finite. Files appear whole or not at all.
+    ``last.ckpt`` is written at an epoch's end at most every ``seconds``, at the end of training, and when one of
+    ``SIGNALS`` arrives: then the batch (and an open window of gradient accumulation) is finished, the state saved and
+    :class:`Interrupted` raised. An exception saves the state of the last finished batch unless an optimizer step was
+    under way or a term was not finite. Files appear whole or not at all.
 
     Args:
         folder: where the files go.
@@ -95,6 +95,7 @@ class Checkpoints(Callback):
         expected = isinstance(exception, Interrupted | NotFiniteError)
         if trainer.training and trainer.world_size == 1 and safe and not expected:
             self.save(trainer, "last")
+        self.teardown(trainer, pl_module, "fit")  # Lightning calls it after a fit that ended well only
 
     def save(self, trainer: Trainer, name: str) -> None:
         """Writes ``name.ckpt``; every process must call it."""

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 from torch import Tensor
 
 from vaezoo.batch import Batch
 from vaezoo.callbacks.draw import Picture, grid, scatter
+from vaezoo.callbacks.loggers import log_pictures
 from vaezoo.data.datamodule import DataModule
 from vaezoo.distributions import noise
 from vaezoo.distributions.kl import closed_form
@@ -184,24 +184,22 @@ class Pictures(Callback):
         self.folder, self.every_n_epochs = folder, every_n_epochs
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
-            self._draw(trainer, pl_module)
+        epoch = trainer.current_epoch + 1
+        last = epoch == trainer.max_epochs or trainer.should_stop
+        if self.every_n_epochs and epoch % self.every_n_epochs == 0 and not last:
+            self._draw(trainer, pl_module, epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module)
+        self._draw(trainer, pl_module, trainer.current_epoch)
 
-    def _draw(self, trainer: Trainer, model: LightningModule) -> None:
+    def _draw(self, trainer: Trainer, model: LightningModule, epoch: int) -> None:
         datamodule = getattr(trainer, "datamodule", None)
         if not trainer.is_global_zero or not isinstance(model, Variant) or datamodule is None:
             return
-        for name, picture in write_pictures(model, datamodule, self.folder).items():
-            if isinstance(picture, str):
-                continue
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
-                    logger.log_image(f"pictures/{name}", [picture])
-                elif isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_image(f"pictures/{name}", picture, trainer.global_step, dataformats="HWC")
+        drawn = write_pictures(model, datamodule, self.folder)
+        pictures = {name: picture for name, picture in drawn.items() if not isinstance(picture, str)}
+        if pictures:
+            log_pictures(trainer.loggers, pictures, epoch, model.batches_seen + 1)
 
 
 def _codes(model: Any, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

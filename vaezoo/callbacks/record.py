@@ -28,8 +28,8 @@ INTERRUPTIONS = (Interrupted, KeyboardInterrupt, SystemExit)
 class Record(Callback):
     """Writes run.json when training starts and when the run ends, however it ends.
 
-    ``status`` is ``running``, ``finished``, ``interrupted`` or ``failed``, the last two with a ``reason``. ``seconds``
-    is the time of training without validation, over all parts of a run that was resumed.
+    ``status`` is ``running``, ``finished``, ``interrupted``, ``failed`` or ``pruned``, the last three with ``reason``.
+    ``seconds`` is the time of training without validation, over all parts of a run that was resumed.
 
     Args:
         run_dir: the run's folder.
@@ -76,9 +76,9 @@ class Record(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._pause()
 
-    def finish(self, trainer: Trainer) -> None:
-        """Training and evaluation are over."""
-        self._write(trainer, "finished")
+    def finish(self, trainer: Trainer, pruned: str | None = None) -> None:
+        """Training and evaluation are over; ``pruned`` is why training ended early."""
+        self._write(trainer, "pruned" if pruned else "finished", pruned)
 
     def stop(self, trainer: Trainer, exception: BaseException) -> None:
         """Training or evaluation did not end well."""

@@ -100,8 +100,9 @@ class TrainLoader:
 class EvalLoader:
     """Batches in the order of the data, each example once.
 
-    Process ``rank`` gets every ``world``-th piece of the data, so that all processes see the same number of batches,
-    none of them empty. Sizes differ by at most one: weight metrics by the number of examples.
+    The data are cut into global batches as one process would cut them, and each of these into ``world`` contiguous
+    shares: all processes see the same number of batches, none of them empty. Sizes differ by at most one: weight
+    metrics by the number of examples.
 
     Args:
         split: where the examples come from.
@@ -118,7 +119,7 @@ class EvalLoader:
         if len(split) < world:
             raise UsageError(f"{len(split)} {split.name} examples cannot be shared by {world} processes")
         batches = min(-(-len(split) // (batch_size * world)), len(split) // world)
-        self.plan = list(torch.arange(len(split)).tensor_split(batches * world)[rank::world])
+        self.plan = [whole.tensor_split(world)[rank] for whole in torch.arange(len(split)).tensor_split(batches)]
         self.split, self.workers = split, workers
 
     def __len__(self) -> int:

@@ -26,6 +26,7 @@ class DefaultGenerator:
 
 _source: Source = DefaultGenerator()
 _rank, _world = 0, 1
+_sizes: tuple[int, ...] | None = None
 _default_batch: int | None = None
 
 
@@ -57,8 +58,17 @@ def _draw(kind: Kind, shape: tuple[int, ...], like: Tensor, batch: int | None) -
     if _world == 1 or batch is None:
         return _source.draw(kind, shape, like.dtype, like.device)
     size = shape[batch]
-    everyone = (*shape[:batch], size * _world, *shape[batch + 1 :])
-    return _source.draw(kind, everyone, like.dtype, like.device).narrow(batch, _rank * size, size)
+    first, total = _share(size)
+    everyone = (*shape[:batch], total, *shape[batch + 1 :])
+    return _source.draw(kind, everyone, like.dtype, like.device).narrow(batch, first, size)
+
+
+def _share(size: int) -> tuple[int, int]:
+    """Where ``size`` draws of this process begin among those of all, and how many these are."""
+    if _sizes is None:
+        return _rank * size, _world * size
+    times = size // _sizes[_rank]  # draws per example
+    return times * sum(_sizes[:_rank]), times * sum(_sizes)
 
 
 def reseed(*keys: int) -> None:
@@ -89,22 +99,23 @@ def seeded(*keys: int) -> Iterator[None]:
 
 
 @contextmanager
-def ranks(rank: int, world: int) -> Iterator[None]:
-    """Inside, a batch of B examples is rank ``rank``'s share of a global batch of ``world * B``.
+def ranks(rank: int, world: int, sizes: Sequence[int] | None = None) -> Iterator[None]:
+    """Inside, a batch of B examples is rank ``rank``'s share of a global batch of ``world * B``, or of sum(sizes).
 
     Draws with a batch dimension are made for the global batch and sliced, so that ``world`` processes with the same
-    generator state, and equal B, use the noise that one process would use. Draws without one are equal on all ranks.
+    generator state use the noise that one process would use. Draws without one are equal on all ranks.
 
     Args:
         rank: this process, in [0, world).
         world: number of processes, >= 1.
+        sizes: examples of the batch on each process, >= 1, where they may differ; None where all have B.
     """
-    global _rank, _world
-    before, (_rank, _world) = (_rank, _world), (rank, world)
+    global _rank, _world, _sizes
+    before, (_rank, _world, _sizes) = (_rank, _world, _sizes), (rank, world, None if sizes is None else tuple(sizes))
     try:
         yield
     finally:
-        _rank, _world = before
+        _rank, _world, _sizes = before
 
 
 def place() -> tuple[int, int]:

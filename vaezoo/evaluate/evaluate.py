@@ -126,6 +126,7 @@ def evaluate_run(
         UsageError: the folder is no finished run.
     """
     from vaezoo.build import load, load_data
+    from vaezoo.callbacks.loggers import log_evaluation
     from vaezoo.runs import CONFIG
 
     model, datamodule = load(run_dir), load_data(run_dir)
@@ -138,6 +139,7 @@ def evaluate_run(
     finally:
         torch.set_float32_matmul_precision(before)
     write_results(Path(run_dir), results)
+    log_evaluation(Path(run_dir), results)
     return results
 
 

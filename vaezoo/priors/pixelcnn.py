@@ -1,6 +1,7 @@
 """The gated PixelCNN as prior of discrete codes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -87,23 +88,24 @@ class PixelCNNPrior(nn.Module):
         The same logits as above at the cost of one pass in all: each layer keeps the row above and the code before.
         """
         maps, rows, columns = self.maps
+        layers: list[Any] = list(self.layers)
         earlier = self.position.new_zeros(n, 1, *self.position.shape[1:])
         for s in range(maps):
             known = self._known(earlier, c, s)[:, 0]  # [N, C, h, w]
             drawn = torch.zeros_like(known)
-            over = [torch.zeros_like(known[:, :, :1]) for _ in self.layers]  # what each layer read in the row above
+            over = [torch.zeros_like(known[:, :, :1]) for _ in layers]  # what each layer read in the row above
             for row in range(rows):
                 v = known[:, :, row : row + 1] + (drawn[:, :, row - 1 : row] if row else 0)
                 links = []
-                for k, layer in enumerate(self.layers):
+                for k, layer in enumerate(layers):
                     above = layer.up(F.pad(torch.cat([over[k], v], 2), (1, 1)))
                     links.append(layer.link(above))
                     over[k], v = v, v + gated(above)
-                before = [torch.zeros_like(v[..., :1]) for _ in self.layers]  # what each layer read one code before
+                before = [torch.zeros_like(v[..., :1]) for _ in layers]  # what each layer read one code before
                 for column in range(columns):
                     h = known[:, :, row : row + 1, column : column + 1]
                     h = h + (drawn[:, :, row : row + 1, column - 1 : column] if column else 0)
-                    for k, layer in enumerate(self.layers):
+                    for k, layer in enumerate(layers):
                         beside = layer.left(torch.cat([before[k], h], 3)) + links[k][..., column : column + 1]
                         before[k], h = h, h + layer.back(gated(beside))
                     code = choose((s * rows + row) * columns + column, self._head(h, s))
@@ -122,8 +124,8 @@ class PixelCNNPrior(nn.Module):
 
     def _head(self, h: Tensor, s: int) -> Tensor:
         """Logits ``[N, K]`` of a code of map s from what the last layer made of it, ``[N, C, 1, 1]``."""
-        for layer in (self.out[1], self.out[3]):
-            weight, bias = (each.chunk(self.maps[0])[s] for each in (layer.weight, layer.bias))
+        for name in ("1", "3"):
+            weight, bias = (each.chunk(self.maps[0])[s] for each in self.out.get_submodule(name).parameters())
             h = F.conv2d(h.relu(), weight, bias)
         return h.flatten(1).float()
 

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch.nn.functional import softplus
 
+from vaezoo.aggregate import Aggregate
 from vaezoo.batch import Batch
 from vaezoo.errors import UsageError
 from vaezoo.networks.code_critic import code_critic
 from vaezoo.programme import Stage, Update
 from vaezoo.registry import register
 from vaezoo.terms import Terms
-from vaezoo.variational import Variational, rates
 
 
 @register(
@@ -24,7 +24,7 @@ from vaezoo.variational import Variational, rates
     latent=8,
     identities=("test_aae_critic_has_the_value_of_its_optimum", "test_each_update_moves_only_its_own_modules"),
 )
-class AAE(Variational):
+class AAE(Aggregate):
     r"""Reconstructs, and fools a critic that tells codes of data from draws of the prior.
 
     .. math:: \max_D E_{p(z)} \log D(z) + E_{q(z)} \log(1 - D(z)),\quad
@@ -37,15 +37,13 @@ class AAE(Variational):
         players: 3: reconstruction, critic and encoder take a step each, as in the paper; 2: first and last share one.
         weight: lambda, >= 0; where the encoder has a step of its own, Adam hardly sees it.
         hidden: widths of the critic's layers.
-        parts: the parts of :class:`~vaezoo.variational.Variational`.
+        parts: the parts of :class:`~vaezoo.aggregate.Aggregate`.
 
     Raises:
         UsageError: there are neither 2 nor 3 players, the weight is negative or a width is below 1.
 
     Source: Makhzani et al., 2016 (arXiv 1511.05644), section 2.
     """
-
-    densities = ("any", "own", "none")
 
     def __init__(
         self, players: int = 3, weight: float = 1.0, hidden: tuple[int, ...] = (1000, 1000), **parts: Any
@@ -57,16 +55,14 @@ class AAE(Variational):
         self.critic = code_critic(getattr(self.posterior, "event", self.shapes.latent), hidden, slope=0.0)
 
     def programme(self) -> Sequence[Stage]:
-        autoencoder = [self.encoder, self.posterior, self.decoder, self.likelihood]
-        steps = [Update("autoencoder", self.terms, autoencoder), Update("critic", self.judging, [self.critic])]
-        encoder = Update("encoder", self.fooling, autoencoder[:2])
+        steps = [Update("autoencoder", self.terms, self.autoencoder), Update("critic", self.judging, [self.critic])]
+        encoder = Update("encoder", self.fooling, [self.encoder, self.posterior])
         return [Stage("game", [*steps, encoder][: self.players])]
 
     def terms(self, batch: Batch) -> Terms:
         ((*_, z),) = levels = self.latents(batch.x)
-        rate = {} if self.posterior.density == "none" else rates(levels)
-        terms = Terms(distortion=-self.decode(z).log_prob(batch.x), **rate, game=softplus(-self.critic(z)))
-        return terms.weighted(game=self.weight if self.players == 2 else 0.0, **dict.fromkeys(rate, 0.0))
+        terms = self.matched(batch.x, None, levels, game=softplus(-self.critic(z)))
+        return terms.weighted(game=self.weight if self.players == 2 else 0.0)
 
     def judging(self, batch: Batch) -> Terms:
         """Minus [log D of the prior's draws + log(1 - D) of the codes]."""

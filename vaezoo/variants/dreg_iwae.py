@@ -8,7 +8,7 @@ from torch.distributions import Distribution
 
 from vaezoo.batch import Batch
 from vaezoo.errors import UsageError
-from vaezoo.estimators import log_mean_exp
+from vaezoo.estimators import importance_terms
 from vaezoo.registry import register
 from vaezoo.terms import Terms
 from vaezoo.variational import Variational
@@ -58,12 +58,10 @@ class DRegIWAE(Variational):
         c = self.condition(batch)
         ((q, p, z),) = self.latents(batch.x, c, self.samples)  # z [K, B, *latent]
         log_px, log_ratio = self.decode(z, c).log_prob(batch.x), p.log_prob(z) - constant(q).log_prob(z)
-        log_weights = log_px + log_ratio  # [K, B]
-        weights = log_weights.detach().softmax(0).reshape(*log_weights.shape, *[1] * (z.ndim - 2))
+        weights = (log_px + log_ratio).detach().softmax(0).reshape(*log_px.shape, *[1] * (z.ndim - 2))  # [K, B, ...]
         if z.requires_grad:
             z.register_hook(lambda gradient: weights * gradient)
-        terms = Terms(distortion=-log_px.mean(0), rate=-log_ratio.mean(0), iw_bound=-log_mean_exp(log_weights, 0))
-        return terms.weighted(distortion=0.0, rate=0.0)
+        return importance_terms(log_px, log_ratio)
 
 
 def constant(value: Any) -> Any:

@@ -53,7 +53,7 @@ class InfoVAE(Variational):
         if alpha > 1 or alpha + weight < 1:
             raise UsageError(f"variant.alpha={alpha} must be <= 1 and variant.weight={weight} >= 1 - alpha")
         if alpha == 1 and any(True for _ in self.prior.parameters()):
-            raise UsageError("variant.alpha=1.0 leaves the prior nothing to learn from: use alpha < 1 or prior=standard")
+            raise UsageError("variant.alpha=1.0 leaves the prior nothing to learn from: use alpha < 1, prior=standard")
         self.weights = {"rate": 1 - alpha, "mmd": alpha + weight - 1}
         self.kernel = kernel_for(kernel, prod(getattr(self.posterior, "event", self.shapes.latent)), std)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from vaezoo.batch import Batch
 from vaezoo.errors import UsageError
-from vaezoo.estimators import log_mean_exp
+from vaezoo.estimators import importance_terms
 from vaezoo.registry import register
 from vaezoo.terms import Terms
 from vaezoo.variational import Variational
@@ -46,7 +46,4 @@ class IWAE(Variational):
         self.samples = samples
 
     def terms(self, batch: Batch) -> Terms:
-        log_px, log_ratio = self.weigh(batch.x, self.samples, self.condition(batch))  # [K, B] each
-        bound = log_mean_exp(log_px + log_ratio, 0)
-        terms = Terms(distortion=-log_px.mean(0), rate=-log_ratio.mean(0), iw_bound=-bound)
-        return terms.weighted(distortion=0.0, rate=0.0)
+        return importance_terms(*self.weigh(batch.x, self.samples, self.condition(batch)))

@@ -4,7 +4,7 @@ from typing import Any
 
 from vaezoo.batch import Batch
 from vaezoo.errors import UsageError
-from vaezoo.estimators import log_mean_exp
+from vaezoo.estimators import importance_terms
 from vaezoo.registry import register
 from vaezoo.terms import Terms
 from vaezoo.variational import Variational
@@ -44,8 +44,5 @@ class MIWAE(Variational):
         self.bounds, self.samples = bounds, samples
 
     def terms(self, batch: Batch) -> Terms:
-        log_px, log_ratio = self.weigh(batch.x, self.bounds * self.samples, self.condition(batch))  # [MK, B] each
-        log_weights = (log_px + log_ratio).unflatten(0, (self.bounds, self.samples))  # [M, K, B]
-        bound = log_mean_exp(log_weights, 1).mean(0)
-        terms = Terms(distortion=-log_px.mean(0), rate=-log_ratio.mean(0), iw_bound=-bound)
-        return terms.weighted(distortion=0.0, rate=0.0)
+        weighed = self.weigh(batch.x, self.bounds * self.samples, self.condition(batch))  # [MK, B] each
+        return importance_terms(*weighed, self.bounds)

@@ -5,7 +5,7 @@ from typing import Any
 
 from vaezoo.batch import Batch
 from vaezoo.errors import UsageError
-from vaezoo.estimators import log_mean_exp
+from vaezoo.estimators import importance_terms
 from vaezoo.programme import Stage, Update
 from vaezoo.registry import register
 from vaezoo.terms import Terms
@@ -60,7 +60,5 @@ class PIWAE(Variational):
 
     def averaged(self, batch: Batch, bounds: int) -> Terms:
         """The average of ``bounds`` bounds that share all MK samples out among them."""
-        log_px, log_ratio = self.weigh(batch.x, self.bounds * self.samples, self.condition(batch))  # [MK, B] each
-        bound = log_mean_exp((log_px + log_ratio).unflatten(0, (bounds, -1)), 1).mean(0)
-        terms = Terms(distortion=-log_px.mean(0), rate=-log_ratio.mean(0), iw_bound=-bound)
-        return terms.weighted(distortion=0.0, rate=0.0)
+        weighed = self.weigh(batch.x, self.bounds * self.samples, self.condition(batch))  # [MK, B] each
+        return importance_terms(*weighed, bounds)

@@ -1,16 +1,14 @@
 """The sliced Wasserstein autoencoder."""
 
-from collections.abc import Sequence
 from typing import Any
 
+from vaezoo.aggregate import Aggregate
 from vaezoo.batch import Batch
 from vaezoo.errors import UsageError
 from vaezoo.estimators import gathered, sliced_wasserstein
-from vaezoo.programme import Stage, Update
 from vaezoo.registry import register
 from vaezoo.schedules import Schedule
 from vaezoo.terms import Terms
-from vaezoo.variational import Variational, rates
 
 
 @register(
@@ -26,7 +24,7 @@ from vaezoo.variational import Variational, rates
         "test_sliced_wasserstein_of_shifted_gaussians_is_the_squared_shift_over_d",
     ),
 )
-class SWAE(Variational):
+class SWAE(Aggregate):
     r"""Reconstructs, and matches the codes of all data to the prior along random directions, by sorting.
 
     .. math:: \mathcal L = E\, c(x, G(z)) + \frac{\lambda}{L B} \sum_{l=1}^L \sum_{i=1}^B
@@ -38,7 +36,7 @@ class SWAE(Variational):
     Args:
         weight: lambda, >= 0, a number or a schedule.
         projections: L, >= 1.
-        parts: the parts of :class:`~vaezoo.variational.Variational`; a posterior with a density has its rate reported.
+        parts: the parts of :class:`~vaezoo.aggregate.Aggregate`.
 
     Raises:
         UsageError: the weight is negative, or there is no projection.
@@ -46,23 +44,16 @@ class SWAE(Variational):
     Source: Kolouri et al., ICLR 2019 (arXiv 1804.01947), algorithm 1.
     """
 
-    densities = ("any", "own", "none")
-
     def __init__(self, weight: float | Schedule = 10.0, projections: int = 50, **parts: Any) -> None:
         super().__init__(**parts)
         if projections < 1:
             raise UsageError(f"variant.projections={projections} must be >= 1")
         self.weight, self.projections = Schedule.of(weight, minimum=0.0), projections
 
-    def programme(self) -> Sequence[Stage]:
-        moved = [self.encoder, self.posterior, self.decoder, self.likelihood]
-        return [Stage("train", [Update("train", self.terms, moved)])]
-
     def terms(self, batch: Batch) -> Terms:
         c = self.condition(batch)
         ((_, p, z),) = levels = self.latents(batch.x, c)
-        rate = {} if self.posterior.density == "none" else rates(levels)
         codes = gathered(z)
         sliced = sliced_wasserstein(codes, p.sample((len(codes),)), self.projections)
-        terms = Terms(distortion=-self.decode(z, c).log_prob(batch.x), **rate, sliced_wasserstein=sliced)
-        return terms.weighted(sliced_wasserstein=self.weight(), **dict.fromkeys(rate, 0.0))
+        terms = self.matched(batch.x, c, levels, sliced_wasserstein=sliced)
+        return terms.weighted(sliced_wasserstein=self.weight())

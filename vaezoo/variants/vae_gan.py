@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor
+import torch
 from torch.nn.functional import softplus
 
 from vaezoo.batch import Batch
@@ -73,8 +73,8 @@ class VAEGAN(Variational):
         real, *false = map(self.critic.judge, self.critic.features(batch.x, *fakes))
         return Terms(game=softplus(-real) + sum(map(softplus, false)))
 
-    def fakes(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def fakes(self, batch: Batch) -> tuple[torch.Tensor, ...]:
         """Means of p(x|z) for z from q(z|x) and for z from p(z), ``[B, *event]`` each."""
         c = self.condition(batch)
-        (latent,) = self.latents(batch.x, c)
-        return self.decode(latent.z, c).mean, self.decode(self.ancestral(len(batch.x), c), c).mean
+        z = torch.stack([self.latents(batch.x, c)[0].z, self.ancestral(len(batch.x), c)])  # one pass, not two
+        return self.decode(z, c).mean.unbind()

@@ -1,16 +1,14 @@
 """The Wasserstein autoencoder with maximum mean discrepancy."""
 
-from collections.abc import Sequence
 from math import prod
 from typing import Any, Literal
 
+from vaezoo.aggregate import Aggregate
 from vaezoo.batch import Batch
 from vaezoo.estimators import gathered, kernel_for, mmd_u
-from vaezoo.programme import Stage, Update
 from vaezoo.registry import register
 from vaezoo.schedules import Schedule
 from vaezoo.terms import Terms
-from vaezoo.variational import Variational, rates
 
 
 @register(
@@ -22,7 +20,7 @@ from vaezoo.variational import Variational, rates
     latent=8,
     identities=("test_limit_agrees", "test_mmd_u_is_unbiased", "test_mmd_of_gaussians_is_its_closed_form"),
 )
-class WAEMMD(Variational):
+class WAEMMD(Aggregate):
     r"""Reconstructs, and matches the codes of all data, not those of each example, to the prior.
 
     .. math:: \mathcal L = E\, c(x, G(z)) + \lambda\, MMD^2(q(z), p(z))
@@ -37,15 +35,13 @@ class WAEMMD(Variational):
         kernel: ``imq`` or ``rbf``; see :func:`~vaezoo.estimators.kernel_for`.
         std: s of the kernel's width, C = 2 d s^2, > 0; the prior's standard deviation.
         scales: factors of C whose kernels are summed, each > 0.
-        parts: the parts of :class:`~vaezoo.variational.Variational`.
+        parts: the parts of :class:`~vaezoo.aggregate.Aggregate`.
 
     Raises:
         UsageError: the weight is negative, the kernel is unknown or a scale is not positive.
 
     Source: Tolstikhin et al., ICLR 2018 (arXiv 1711.01558), eq. 4, algorithm 2, section 4.
     """
-
-    densities = ("any", "own", "none")
 
     def __init__(
         self,
@@ -59,15 +55,9 @@ class WAEMMD(Variational):
         self.weight = Schedule.of(weight, minimum=0.0)
         self.kernel = kernel_for(kernel, prod(getattr(self.posterior, "event", self.shapes.latent)), std, scales)
 
-    def programme(self) -> Sequence[Stage]:
-        moved = [self.encoder, self.posterior, self.decoder, self.likelihood]
-        return [Stage("train", [Update("train", self.terms, moved)])]
-
     def terms(self, batch: Batch) -> Terms:
         c = self.condition(batch)
         ((_, p, z),) = levels = self.latents(batch.x, c)
-        rate = {} if self.posterior.density == "none" else rates(levels)
         codes = gathered(z)
         mmd = mmd_u(codes, p.sample((len(codes),)), self.kernel)
-        terms = Terms(distortion=-self.decode(z, c).log_prob(batch.x), **rate, mmd=mmd)
-        return terms.weighted(mmd=self.weight(), **dict.fromkeys(rate, 0.0))
+        return self.matched(batch.x, c, levels, mmd=mmd).weighted(mmd=self.weight())

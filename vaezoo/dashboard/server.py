@@ -1,0 +1,149 @@
+"""The page on this machine only, rebuilt when a run folder changes."""
+
+import http.server
+import time
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from vaezoo import runs
+from vaezoo.dashboard import page
+from vaezoo.dashboard.thumbnails import Pictures
+from vaezoo.errors import UsageError
+from vaezoo.runs import CONFIG, JOB, METRICS, RECORD, RESULTS, RunRecord
+
+HOST = "127.0.0.1"
+REST = 2.0  # seconds between two looks at the folders
+WATCHED = (CONFIG, JOB, RECORD, RESULTS, METRICS, "pictures")
+
+
+def serve(places: Sequence[Path], port: int = 0, show: bool = False) -> None:
+    """Serves the page until it is interrupted.
+
+    Args:
+        places: run folders, or folders that hold some.
+        port: 0 takes a free one.
+        show: open the page in the browser.
+
+    Raises:
+        UsageError: a place does not exist, there is no run, or the port cannot be used.
+    """
+    found = page.gather(places)
+    with Server(Watch(places), port) as server:
+        print(f"{server.address}  ({len(found)} runs; Ctrl+C ends)", flush=True)
+        if show:
+            webbrowser.open(server.address)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+class Watch:
+    """Runs below some places; a folder is read again when a file of it changed.
+
+    Args:
+        places: run folders, or folders that hold some.
+    """
+
+    def __init__(self, places: Sequence[Path]) -> None:
+        self.places = places
+        self._known: dict[Path, tuple[tuple[int, ...], RunRecord]] = {}
+        self._looked, self._version, self._built = -REST, time.time_ns(), ""
+        self._lock = Lock()
+
+    def version(self) -> str:
+        """A name for the present state of all folders."""
+        with self._lock:
+            if time.monotonic() - self._looked > REST:
+                self._look()
+                self._looked = time.monotonic()
+            return str(self._version)
+
+    def collected(self) -> tuple[dict[str, Any], Pictures]:
+        """What the page shows and its pictures, as the folders are now."""
+        version = self.version()
+        with self._lock:
+            if self._built != version:
+                records = [record for _, record in self._known.values()]
+                contents, pictures = page.collect(records, page.title(self.places))
+                self._collected = contents | {"live": version}, pictures
+                self._built = version
+            return self._collected
+
+    def html(self) -> str:
+        """The page, as the folders are now."""
+        contents, pictures = self.collected()
+        return page.assemble(contents, pictures, contents["live"])
+
+    def _look(self) -> None:
+        before = self._known
+        self._known = {}
+        for path in runs.find(*self.places):
+            stamp = tuple((path / name).stat().st_mtime_ns if (path / name).exists() else 0 for name in WATCHED)
+            old = before.get(path)
+            unchanged = old and old[0] == stamp and (old[1].state != "running" or runs.state(path) == "running")
+            self._known[path] = old if old and unchanged else (stamp, runs.read(path))
+        if any(self._known[path] is not before.get(path) for path in self._known) or len(before) != len(self._known):
+            self._version += 1
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers this machine with the page, its data and their version.
+
+    Args:
+        watch: the runs.
+        port: 0 takes a free one.
+
+    Raises:
+        UsageError: the port is taken, or is none.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, watch: Watch, port: int = 0) -> None:
+        self.watch = watch
+        if not 0 <= port < 2**16:
+            raise UsageError(f"--port={port} must be from 0 to {2**16 - 1}")
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            raise UsageError(f"--port={port} cannot be used ({error.strerror}); --port=0 takes a free one") from None
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser."""
+        return f"http://{HOST}:{self.server_port}/"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        if host not in (HOST, "localhost"):  # another site's name that was made to point here
+            self.send_error(403)
+            return
+        watch = self.server.watch
+        answers = {
+            "/": ("text/html", watch.html),
+            "/version": ("text/plain", watch.version),
+            "/data.json": ("application/json", lambda: page.as_json(watch.collected()[0])),
+            "/pictures.json": ("application/json", lambda: page.as_json(watch.collected()[1])),
+        }
+        if self.path not in answers:
+            self.send_error(404)
+            return
+        kind, answer = answers[self.path]
+        body = answer().encode()
+        self.send_response(200)
+        for name, value in (("Content-Type", f"{kind}; charset=utf-8"), ("Content-Length", str(len(body)))):
+            self.send_header(name, value)
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stays quiet: a poll every few seconds is no news."""

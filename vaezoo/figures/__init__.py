@@ -1,0 +1,1 @@
+"""Figures of a comparison for papers, drawn by matplotlib."""

@@ -1,0 +1,148 @@
+"""One job of a sweep: it runs once, whoever starts it, and continues where it was cut."""
+
+import json
+import os
+import shutil
+import sys
+import traceback
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vaezoo import identity, runs
+from vaezoo.errors import UsageError
+from vaezoo.files import write
+from vaezoo.sweep.metric import optimized_metric
+
+ADVICE = "try a smaller dataset.batch_size with a larger trainer.accumulate, or hardware.precision=bf16-mixed"
+
+
+class JobFailed(Exception):
+    """A job raised; its traceback has been printed and the message holds its last line. The other jobs go on."""
+
+
+def run_once(config: DictConfig) -> float | None:
+    """Train a job that is not trained yet.
+
+    A finished or pruned folder is not run again; one that another process fills is waited for; an unfinished one with a
+    checkpoint of the same configuration continues from it; any other starts from scratch.
+
+    Args:
+        config: finished by :func:`vaezoo.configs.finish`; ``config.run_dir`` is the job's folder.
+
+    Returns:
+        float | None: :func:`vaezoo.sweep.metric.optimized_metric` of the run.
+
+    Raises:
+        JobFailed: the run raised.
+        vaezoo.callbacks.checkpoints.Interrupted: a signal stopped it.
+    """
+    place = Path(config.run_dir)
+    leads = leading()
+    if leads:
+        queue(place, list(config.overrides), dict(config.choices), config.seed)
+        if runs.held(place):
+            print(f"waiting for {place}, which another process fills", file=sys.stderr)
+    with runs.hold(place, patience=-1) if leads else nullcontext():
+        found = runs.read(place)
+        same = bool(found.config) and identity.digest(found.config) == identity.digest(_plain(config))
+        if found.state not in runs.FINAL:
+            checkpoint = place / "checkpoints" / "last.ckpt"
+            continues = same and checkpoint.is_file()
+            if leads and not continues:
+                _empty(place)
+            _train(config, str(checkpoint) if continues else None, leads)
+        elif not same:
+            raise UsageError(f"{place} holds a finished run of another configuration: choose another sweep_dir")
+    return optimized_metric(place)
+
+
+def queue(place: Path, overrides: list[str], choices: dict[str, Any], seed: int) -> None:
+    """Writes job.json, from which a job can be started again."""
+    if not (place / runs.JOB).is_file():
+        about = {"overrides": overrides, "choices": choices, "seed": seed}
+        write(place / runs.JOB, json.dumps(about, indent=2) + "\n")
+
+
+def queued(place: Path) -> dict[str, Any]:
+    """What `queue` wrote."""
+    about: dict[str, Any] = json.loads((place / runs.JOB).read_text())
+    return about
+
+
+def leading() -> bool:
+    """Whether this is the first process of its run, the one that writes files."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
+def note(place: Path, **fields: Any) -> None:
+    """Changes some fields of run.json."""
+    write(place / runs.RECORD, json.dumps({**_record(place), **fields}, indent=2) + "\n")
+
+
+def reason(place: Path) -> str | None:
+    """Why a run did not finish, as its run.json says."""
+    return _record(place).get("reason")
+
+
+def last_line(error: BaseException) -> str:
+    """What a traceback ends with, and what to do where memory ran out."""
+    line = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    if isinstance(error, UsageError):
+        return str(error)
+    return f"{line.rstrip('.')}: {ADVICE}" if out_of_memory(error) else line
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU or the machine had no memory left."""
+    name, text = type(error).__name__, str(error).lower()
+    return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in text
+
+
+def _empty(place: Path) -> None:
+    """What an earlier attempt left must not be taken for this one's."""
+    shutil.rmtree(place / "checkpoints", ignore_errors=True)
+    for name in (runs.RECORD, runs.RESULTS, runs.METRICS, runs.CONFIG):
+        (place / name).unlink(missing_ok=True)
+
+
+def _record(place: Path) -> dict[str, Any]:
+    file = place / runs.RECORD
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def _plain(config: DictConfig) -> Any:
+    return OmegaConf.to_container(config, resolve=True)
+
+
+def _train(config: DictConfig, checkpoint: str | None, leads: bool) -> None:
+    from vaezoo.callbacks.checkpoints import Interrupted
+    from vaezoo.train import fill
+
+    if config.logger.get("name") == "wandb" and config.logger.group is None:
+        config.logger.group = Path(config.run_dir).parent.name
+    try:
+        fill(config, checkpoint)
+        return
+    except Interrupted:
+        raise
+    except Exception as error:
+        reason = last_line(error)
+        if not isinstance(error, UsageError):
+            traceback.print_exception(error)
+        traceback.clear_frames(error.__traceback__)  # they hold the model and its memory, which the next job needs
+    if leads:
+        note(Path(config.run_dir), status="failed", reason=reason)
+    _free()
+    raise JobFailed(f"{config.run_dir}: {reason}")
+
+
+def _free() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()

@@ -1,0 +1,109 @@
+"""The sweeper behind `-m`: which jobs there are."""
+
+import io
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from vaezoo import runs
+from vaezoo.errors import UsageError
+from vaezoo.sweep.composer import Composer
+from vaezoo.sweep.job import JobFailed, queued
+from vaezoo.sweep.status import UNFINISHED
+
+
+class Jobs(Sweeper):
+    """Hydra's products of comma-separated values, several of them side by side if need be.
+
+    Args:
+        params: key -> values, e.g. ``{variant.beta: "1,2,4"}``; the command line wins over them.
+        lines: products that run side by side, each written as on the command line; it wins over them too.
+        retry: instead of all that, the unfinished jobs in the sweep's folder.
+    """
+
+    def __init__(
+        self, params: dict[str, str] | None = None, lines: list[str] | None = None, retry: bool = False
+    ) -> None:
+        self.params, self.lines, self.retry = params, lines, retry
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Hydra's hook before `sweep`."""
+        self.master = config
+        self.loader = Composer(hydra_context.config_loader)
+        self.jobs_launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=HydraContext(config_loader=self.loader, callbacks=hydra_context.callbacks),
+            task_function=task_function,
+            config=config,
+        )
+
+    def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
+        """Launch every job.
+
+        Raises:
+            JobFailed: after all others have ended, some did not.
+        """
+        place = Path(self.master.hydra.sweep.dir)
+        jobs = list(self._again(place, arguments)) if self.retry else self._all(arguments)
+        place.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(self.master, place / "multirun.yaml")
+        done = self.jobs_launcher.launch(jobs, initial_job_idx=0)
+        failed = sum(_failed(job) for job in done)
+        if failed:
+            raise JobFailed(f"{failed} of {len(done)} jobs did not finish")
+        return done
+
+    def _all(self, arguments: list[str]) -> list[list[str]]:
+        parser = OverridesParser.create(config_loader=self.loader)
+        found: dict[tuple[str, ...], None] = {}
+        for line in products(self.params, self.lines, arguments):
+            for job in BasicSweeper.split_arguments(parser.parse_overrides(line), None)[0]:
+                found[tuple(job)] = None
+        return [list(job) for job in found]
+
+    def _again(self, place: Path, arguments: list[str]) -> Iterator[list[str]]:
+        for folder in runs.find(place):
+            if not (folder / runs.JOB).is_file() or runs.state(folder) not in UNFINISHED:
+                continue
+            job = [*queued(folder)["overrides"], *arguments]
+            config = self.loader.load_sweep_config(self.master, job)
+            if place / config.hydra.sweep.subdir != folder:
+                raise UsageError(f"{folder} cannot run again: its configuration has changed; start its sweep anew")
+            yield job
+
+
+def products(params: Any, lines: Any, arguments: Sequence[str]) -> list[list[str]]:
+    """The overrides of each product of a sweep; of the same key, the last one counts."""
+    first = [f"{key}={value}" for key, value in (params or {}).items()]
+    return [[*first, *shlex.split(line), *arguments] for line in lines or [""]]
+
+
+def _failed(job: JobReturn) -> bool:
+    if job.status != JobStatus.FAILED:
+        return False
+    try:
+        with redirect_stderr(io.StringIO()):  # Hydra repeats the overrides there
+            _ = job.return_value
+    except JobFailed:
+        pass  # the job has told; anything else is the launcher's own error
+    return True
+
+
+@dataclass
+class JobsConf:
+    """The option ``hydra/sweeper=jobs``."""
+
+    _target_: str = "hydra_plugins.vaezoo.Jobs"
+    params: dict[str, str] | None = None
+    lines: list[str] | None = None
+    retry: bool = False
