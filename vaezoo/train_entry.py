@@ -74,8 +74,8 @@ def _job(config: DictConfig) -> float | None:
         _single(config)
         return None
     except Interrupted as stop:
-        again = "the same sweep, started again" if in_sweep else f"vaezoo train resume={config.run_dir}"
-        print(f"{stop}; continue with: {again}", file=sys.stderr)
+        again = "start the sweep again" if in_sweep else f"vaezoo train resume={config.run_dir}"
+        print(f"{stop}; to continue: {again}", file=sys.stderr)
         if "SUBMITIT_EXECUTOR" in os.environ:
             signal.raise_signal(stop.signal)  # submitit queues the job again
         raise SystemExit(128 + stop.signal) from stop
