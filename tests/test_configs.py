@@ -134,7 +134,10 @@ def test_an_option_that_two_packages_define_is_refused(conf):
         ("trainer.max_epoch=3", "trainer.max_epoch is not an option of trainer=default; did you mean 'max_epochs'?"),
         ("+trainer.foo=3", "trainer.foo is not an option of trainer=default"),
         ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5 must be a share in (0, 1.0] or a number"),
-        ("hardware.strategy=dpp", "hardware.strategy=dpp: expected auto or ddp, got 'dpp'; did you mean 'ddp'?"),
+        (
+            "hardware.strategy=dpp",
+            "hardware.strategy=dpp: expected auto or ddp or fsdp, got 'dpp'; did you mean 'ddp'?",
+        ),
         ("optimizer.lr=-1", "optimizer.lr=-1 must be positive"),
         ("optimizer.betas=[0.9]", "optimizer.betas=[0.9] must be two numbers"),
         ("latent=abc", "latent=abc: expected an integer or a list [an integer] or null, got 'abc'"),

@@ -18,8 +18,9 @@ from omegaconf import OmegaConf
 
 from vaezoo import choices, cli, configs, identity, registry, runs, settings
 from vaezoo.errors import UsageError
-from vaezoo.sweep import crew, job, slots
+from vaezoo.sweep import crew, done, job, slots
 from vaezoo.sweep.command import presets
+from vaezoo.sweep.composer import Composer
 from vaezoo.sweep.metric import optimized_metric
 
 TRAIN = import_module("vaezoo.train")  # `vaezoo.train` is the function
@@ -265,7 +266,39 @@ def test_a_widened_sweep_trains_only_what_is_new(stubs, capfd):
     assert pool("seed=1,2,0") == 0
     assert [starts(seed) for seed in (0, 1, 2)] == [1, 1, 1]
     out = capfd.readouterr().out
-    assert "3 jobs in" in out and "2 finished before" in out and "3 finished" in out and "81.00" in out
+    assert "2 of 3 jobs in all are finished" in out and "1 jobs in" in out and "81.00" in out
+
+
+def test_a_finished_job_is_known_without_its_configuration_until_an_option_changes(stubs, monkeypatch, capfd):
+    assert pool("seed=0,1") == 0
+    composed = []
+    compose = Composer.load_sweep_config
+    monkeypatch.setattr(Composer, "load_sweep_config", lambda *args: composed.append(args[2]) or compose(*args))
+    assert pool("seed=0,1") == 0
+    checked = len(composed)
+    assert "2 of 2 jobs in all are finished" in capfd.readouterr().out
+    monkeypatch.setattr(done, "options_stamp", lambda: "an option was edited")
+    monkeypatch.setattr(job, "options_stamp", lambda: "an option was edited")
+    assert pool("seed=0,1") == 0
+    assert len(composed) == 2 * checked + 2  # checked again, and both jobs composed
+    assert "2 finished before" in capfd.readouterr().out and [starts(seed) for seed in (0, 1)] == [1, 1]
+    assert all(json.loads((folder(seed) / "job.json").read_text())["options"][:2] == "an" for seed in (0, 1))
+
+
+def test_a_configuration_from_elsewhere_is_always_composed(stubs):
+    assert pool("seed=0") == 0
+    master = OmegaConf.create({"hydra": {"runtime": {"config_sources": [{"provider": "main"}]}}})
+    (known,) = done.over("all", master)
+    assert "seed=0" in known and known == tuple(sorted(known))
+    master.hydra.runtime.config_sources.append({"provider": "command-line"})
+    assert done.over("all", master) == set()
+
+
+def test_of_whole_numbers_the_ends_are_checked():
+    assert configs._telling(["seed=3", "seed=-1", "seed=7", "seed=0"]) == ["seed=-1", "seed=7"]
+    assert configs._telling(["seed=3"]) == ["seed=3"]
+    words = ["variant=vae", "variant=iwae", "variant=beta_vae"]
+    assert configs._telling(words) == words
 
 
 def test_jobs_that_fail_in_any_way_harm_no_others_and_are_told_at_the_end(stubs, capfd):

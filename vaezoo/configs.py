@@ -191,12 +191,21 @@ def _samples(sweeper: DictConfig, given: Sequence[str]) -> Iterator[list[str]]:
     task = [override.input_line or "" for override in _parse(given) if not override.is_hydra_override()]
     for line in products(sweeper.get("params"), sweeper.get("lines"), task):
         unique = {override.get_key_element(): override for override in _parse(line)}
-        values = [each for override in unique.values() if (each := _values(override))]
+        values = [_telling(each) for override in unique.values() if (each := _values(override))]
         first = [each[0] for each in values]
         yield first
         for position, each in enumerate(values):
             for value in each[1:]:
                 yield [*first[:position], value, *first[position + 1 :]]
+
+
+def _telling(values: list[str]) -> list[str]:
+    """All values; of whole numbers only the ends, for whatever is allowed there is allowed between them."""
+    texts = [text.partition("=")[2] for text in values]
+    if not all(text.lstrip("-").isdigit() for text in texts):
+        return values
+    ordered = sorted(zip(map(int, texts), values, strict=True))
+    return list(dict.fromkeys([ordered[0][1], ordered[-1][1]]))
 
 
 def finish(config: DictConfig, hydra_config: Any, run_dir: str | Path) -> DictConfig:

@@ -196,7 +196,7 @@ def _defect(target: str) -> str | None:
     """Why a target cannot be imported, as far as its source tells."""
     module, _, attribute = target.partition(":")
     try:
-        path = _locate(module)
+        path = source_file(module)
         if path is None:
             return f"there is no module {module}"
         body = ast.parse(path.read_text()).body
@@ -226,7 +226,7 @@ def _defined(body: list[ast.stmt]) -> set[str]:
 
 def _class(module: str, attribute: str) -> ast.ClassDef | None:
     """The class, where it is written or where it is imported from."""
-    path = _locate(module)
+    path = source_file(module)
     if path is None:
         return None
     for node in ast.parse(path.read_text()).body:
@@ -242,7 +242,7 @@ def _class(module: str, attribute: str) -> ast.ClassDef | None:
     return None
 
 
-def _locate(module: str) -> Path | None:
+def source_file(module: str) -> Path | None:
     """The file of a module, found without importing its packages."""
     root, *rest = module.split(".")
     spec = importlib.util.find_spec(root)

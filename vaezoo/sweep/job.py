@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from vaezoo import identity, runs
 from vaezoo.errors import UsageError
 from vaezoo.files import write
+from vaezoo.sweep.done import options_stamp
 from vaezoo.sweep.metric import optimized_metric
 
 ADVICE = "try a smaller dataset.batch_size with a larger trainer.accumulate, or hardware.precision=bf16-mixed"
@@ -60,9 +61,9 @@ def run_once(config: DictConfig) -> float | None:
 
 
 def queue(place: Path, overrides: list[str], choices: dict[str, Any], seed: int) -> None:
-    """Writes job.json, from which a job can be started again."""
-    if not (place / runs.JOB).is_file():
-        about = {"overrides": overrides, "choices": choices, "seed": seed}
+    """Writes job.json, from which a job can be started again, and found without composing its configuration."""
+    if not (place / runs.JOB).is_file() or queued(place).get("options") != options_stamp():
+        about = {"overrides": overrides, "choices": choices, "seed": seed, "options": options_stamp()}
         write(place / runs.JOB, json.dumps(about, indent=2) + "\n")
 
 

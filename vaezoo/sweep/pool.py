@@ -43,8 +43,7 @@ class Pool(Launcher):
         tasks = [self._task(place, list(job), initial_job_idx + k) for k, job in enumerate(job_overrides)]
         distinct = list({task.place: task for task in tasks}.values())
         for task in distinct:
-            if task.state not in runs.FINAL:
-                queue(task.place, task.overrides, task.choices, task.seed)
+            queue(task.place, task.overrides, task.choices, task.seed)
         with Table(place, distinct) as table:
             Crew(distinct, slots(self.config.hardware), table.show).work()
         ended = {task.place: task for task in distinct}
