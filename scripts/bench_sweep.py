@@ -83,7 +83,6 @@ def many(folder: Path, runs: int) -> dict[str, Any]:
     making = sweep(folder / "sweep", LAUNCHERS["basic"][1], runs)
     status = timed(["sweep", "status", str(folder / "sweep")])
     again = sweep(folder / "sweep", LAUNCHERS["basic"][1], runs)
-    pooled = sweep(folder / "sweep", LAUNCHERS["pool"][1], runs)
     inside = [path for path in (folder / "sweep").rglob("*")]
     finished = sum("finished" in path.read_text() for path in (folder / "sweep").glob("*/run.json"))
     found = {
@@ -92,13 +91,12 @@ def many(folder: Path, runs: int) -> dict[str, Any]:
         "per_run": round(making / runs, 3),
         "status": round(status, 2),
         "second_start": round(again, 2),
-        "second_start_pool": round(pooled, 2),
         "bytes_per_run": round(sum(path.stat().st_blocks * 512 for path in inside) / runs),
         "inodes_per_run": round(len(inside) / runs, 1),
     }
     print(f"{runs} runs made in one process: {making:.1f} s, {1000 * making / runs:.0f} ms each; {finished} finished")
     print(f"sweep status: {status:.2f} s (goal: {GOAL:g} s)")
-    print(f"second start: {again:.2f} s in process, {pooled:.2f} s with the pool (goal: {GOAL:g} s)")
+    print(f"second start: {again:.2f} s (goal: {GOAL:g} s)")
     print(f"{found['bytes_per_run'] / 1024:.0f} KiB on disk and {found['inodes_per_run']} inodes per run")
     return found
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from vaezoo import choices, registry, runs
 
+ELSEWHERE = ("sweep_dir=", "logger", "callbacks", "trainer.progress_bar=", "hardware.slots=", "hardware.threads=")
 OURS = ("hydra", "main", "schema", "vaezoo", "")  # who else gives a configuration has told by a flag
 
 
@@ -28,7 +29,7 @@ def options_stamp() -> str:
 
 
 def over(place: str | os.PathLike, master: DictConfig) -> set[tuple[str, ...]]:
-    """Overrides of the jobs in a sweep's folder that are finished or pruned, each sorted.
+    """The `what` of each job in a sweep's folder that is finished or pruned.
 
     Only what was queued by the present options counts: the others are composed anew and found by their content.
 
@@ -45,5 +46,10 @@ def over(place: str | os.PathLike, master: DictConfig) -> set[tuple[str, ...]]:
         job = folder / runs.JOB
         about = json.loads(job.read_text()) if job.is_file() else {}
         if about.get("options") == options_stamp() and runs.state(folder) in runs.FINAL:
-            found.add(tuple(sorted(about["overrides"])))
+            found.add(what(about["overrides"]))
     return found
+
+
+def what(overrides: Sequence[str]) -> tuple[str, ...]:
+    """The overrides of a job without order, and without those that only say where it runs."""
+    return tuple(sorted(text for text in overrides if not text.startswith(ELSEWHERE)))

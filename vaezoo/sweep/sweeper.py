@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from vaezoo import runs
 from vaezoo.errors import UsageError
 from vaezoo.sweep.composer import Composer
-from vaezoo.sweep.done import over
+from vaezoo.sweep.done import over, what
 from vaezoo.sweep.job import JobFailed, queued
 from vaezoo.sweep.status import UNFINISHED
 
@@ -57,7 +57,7 @@ class Jobs(Sweeper):
         place = Path(self.master.hydra.sweep.dir)
         jobs = list(self._again(place, arguments)) if self.retry else self._all(arguments)
         finished = over(place, self.master)
-        left = [job for job in jobs if tuple(sorted(job)) not in finished]
+        left = [job for job in jobs if what(job) not in finished]
         if len(left) < len(jobs):
             print(f"{len(jobs) - len(left)} of {len(jobs)} jobs in {place} are finished")
         if not left:
