@@ -275,14 +275,28 @@ def test_a_finished_job_is_known_without_its_configuration_until_an_option_chang
     compose = Composer.load_sweep_config
     monkeypatch.setattr(Composer, "load_sweep_config", lambda *args: composed.append(args[2]) or compose(*args))
     assert pool("seed=0,1") == 0
-    checked = len(composed)
-    assert "2 of 2 jobs in all are finished" in capfd.readouterr().out
+    assert "2 of 2 jobs in all are finished" in capfd.readouterr().out and not composed
+    assert pool("seed=0,1,2") == 0
+    checked = len(composed) - 1  # the new job is composed
+    composed.clear()
     monkeypatch.setattr(done, "options_stamp", lambda: "an option was edited")
     monkeypatch.setattr(job, "options_stamp", lambda: "an option was edited")
     assert pool("seed=0,1") == 0
-    assert len(composed) == 2 * checked + 2  # checked again, and both jobs composed
+    assert len(composed) == checked + 2 and checked  # checked again, and both jobs composed
     assert "2 finished before" in capfd.readouterr().out and [starts(seed) for seed in (0, 1)] == [1, 1]
     assert all(json.loads((folder(seed) / "job.json").read_text())["options"][:2] == "an" for seed in (0, 1))
+
+
+def test_a_preset_that_is_finished_is_known_without_torch(stubs, conf_of_presets):
+    line = ["sweep=mine", "hardware=cpu_pool", "hardware.slots=4"]
+    conf_of_presets(lines="['seed=1,2', 'seed=1 latent=3', 'seed=2']")
+    assert done.all_over(line) is None
+    assert vaezoo("train", "-m", *line) == 0
+    assert done.all_over(line) == "3 of 3 jobs in all are finished"
+    assert done.all_over([*line, "seed=7"]) is None
+    assert done.all_over([*line, "hydra/sweeper=basic"]) is None
+    assert done.all_over(["sweep=no_such_preset"]) is None
+    assert done.all_over(["variant=glob(*)"]) is None
 
 
 def test_a_configuration_from_elsewhere_is_always_composed(stubs):

@@ -29,10 +29,11 @@ from vaezoo.checks import arguments, check, check_path
 from vaezoo.choices import NONE, conf_dir, groups, options, plugin_dirs, registered
 from vaezoo.errors import UsageError, near
 from vaezoo.sweep.composer import Composer
+from vaezoo.sweep.done import products
 from vaezoo.sweep.plugins import check_plugin
 from vaezoo.sweep.pool import Pool, PoolConf
 from vaezoo.sweep.slots import check_processes
-from vaezoo.sweep.sweeper import Jobs, JobsConf, products
+from vaezoo.sweep.sweeper import Jobs, JobsConf
 
 LATENT = 20  # size of z where nothing prefers another
 

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vaezoo import configs
 from vaezoo.errors import UsageError
 from vaezoo.runs import JOB
+from vaezoo.sweep.done import all_over
 from vaezoo.sweep.job import ADVICE, JobFailed, leading, out_of_memory, run_once
 from vaezoo.sweep.slots import check_processes
 from vaezoo.sweep.status import failures
@@ -33,6 +34,9 @@ def main() -> int:
     try:
         configs.install()
         if not {"-m", "--multirun"}.isdisjoint(flags):
+            if len(flags) == 1 and (told := all_over(overrides)):
+                print(told)
+                return 0
             sweep = configs.check_sweep(overrides)
         elif not flags:
             _continue_in_place(configs.compose(sys.argv[1:]).resume)

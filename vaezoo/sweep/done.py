@@ -3,11 +3,16 @@
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob
+from omegaconf import DictConfig, OmegaConf
 
 from vaezoo import choices, registry, runs
 
@@ -28,16 +33,43 @@ def options_stamp() -> str:
     return digest.hexdigest()[:16]
 
 
-def over(place: str | os.PathLike, master: DictConfig) -> set[tuple[str, ...]]:
+def all_over(overrides: Sequence[str]) -> str | None:
+    """What to say of a sweep whose jobs are all finished; None if some are not, or only Hydra can tell which they are.
+
+    Args:
+        overrides: the whole command line without its flags.
+    """
+    parser = OverridesParser.create()
+    given = {override.key_or_group: override for override in parser.parse_overrides(list(overrides))}
+    if any(key.startswith("hydra") or isinstance(o.value(), Glob) for key, o in given.items()):
+        return None
+    preset: Any = {}
+    if "sweep" in given and (name := str(given["sweep"].value())) in choices.options("sweep"):
+        preset = OmegaConf.to_container(OmegaConf.load(choices.file("sweep", name)), resolve=False)
+    sweeper = preset.get("hydra", {}).get("sweeper", {})
+    if any("hydra" in key for default in preset.get("defaults", ()) if isinstance(default, dict) for key in default):
+        return None
+    place = given["sweep_dir"].value() if "sweep_dir" in given else preset.get("sweep_dir", "sweeps/default")
+    finished = over(str(place))
+    jobs = set()
+    for line in products(sweeper.get("params"), sweeper.get("lines"), overrides):
+        parsed = parser.parse_overrides(line)
+        if not finished or any(isinstance(override.value(), Glob) for override in parsed):
+            return None
+        jobs |= {what(job) for job in BasicSweeper.split_arguments(parsed, None)[0]}
+    return f"{len(jobs)} of {len(jobs)} jobs in {place} are finished" if jobs <= finished else None
+
+
+def over(place: str | os.PathLike, master: DictConfig | None = None) -> set[tuple[str, ...]]:
     """The `what` of each job in a sweep's folder that is finished or pruned.
 
     Only what was queued by the present options counts: the others are composed anew and found by their content.
 
     Args:
         place: the sweep's folder.
-        master: the sweep's own configuration.
+        master: the sweep's own configuration; None where no flag names a configuration from elsewhere.
     """
-    sources: Iterable[DictConfig] = master.hydra.runtime.config_sources
+    sources: Iterable[DictConfig] = master.hydra.runtime.config_sources if master is not None else ()
     known = {*OURS, *choices.plugin_dirs()}
     if not Path(place).is_dir() or any(source.provider not in known for source in sources):
         return set()
@@ -48,6 +80,12 @@ def over(place: str | os.PathLike, master: DictConfig) -> set[tuple[str, ...]]:
         if about.get("options") == options_stamp() and runs.state(folder) in runs.FINAL:
             found.add(what(about["overrides"]))
     return found
+
+
+def products(params: Any, lines: Any, arguments: Sequence[str]) -> list[list[str]]:
+    """The overrides of each product of a sweep; of the same key, the last one counts."""
+    first = [f"{key}={value}" for key, value in (params or {}).items()]
+    return [[*first, *shlex.split(line), *arguments] for line in lines or [""]]
 
 
 def what(overrides: Sequence[str]) -> tuple[str, ...]:

@@ -1,12 +1,10 @@
 """The sweeper behind `-m`: which jobs there are."""
 
 import io
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -19,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from vaezoo import runs
 from vaezoo.errors import UsageError
 from vaezoo.sweep.composer import Composer
-from vaezoo.sweep.done import over, what
+from vaezoo.sweep.done import over, products, what
 from vaezoo.sweep.job import JobFailed, queued
 from vaezoo.sweep.status import UNFINISHED
 
@@ -88,12 +86,6 @@ class Jobs(Sweeper):
             if place / config.hydra.sweep.subdir != folder:
                 raise UsageError(f"{folder} cannot run again: its configuration has changed; start its sweep anew")
             yield job
-
-
-def products(params: Any, lines: Any, arguments: Sequence[str]) -> list[list[str]]:
-    """The overrides of each product of a sweep; of the same key, the last one counts."""
-    first = [f"{key}={value}" for key, value in (params or {}).items()]
-    return [[*first, *shlex.split(line), *arguments] for line in lines or [""]]
 
 
 def _failed(job: JobReturn) -> bool:
