@@ -115,8 +115,7 @@ def measure(given: argparse.Namespace, folder: Path) -> dict[str, list[Seconds]]
 
 
 def main() -> None:
-    beside = Path(__file__).parents[2] / "shared" / "data"
-    root = os.environ.get("VAEZOO_DATA") or (beside if beside.is_dir() else "data")
+    root = os.environ.get("VAEZOO_DATA", "data")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(root), help="folder with MNIST (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5)

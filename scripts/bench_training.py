@@ -307,8 +307,7 @@ def measure(root: Path, folder: Path, wanted: list[str], count: int, quick: bool
 
 
 def main() -> None:
-    beside = Path(__file__).parents[2] / "shared" / "data"
-    root = os.environ.get("VAEZOO_DATA") or (beside if beside.is_dir() else "data")
+    root = os.environ.get("VAEZOO_DATA", "data")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(root), help="folder with MNIST (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5)

@@ -1,7 +1,7 @@
 """Trains the same runs with 1, 2 and 4 processes at equal global batch and compares everything that they report.
 
 python scripts/ddp_table.py --small --processes 1 2
-python scripts/ddp_table.py --dataset mnist --epochs 2 --write docs/results/ddp.json
+python scripts/ddp_table.py --dataset mnist --epochs 2 --write docs/results/benchmarks/ddp.json
 """
 
 import argparse
