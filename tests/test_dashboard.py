@@ -159,7 +159,7 @@ def served(place):
 
 
 def get(server, path, **headers):
-    with urllib.request.urlopen(urllib.request.Request(server.address + path, headers=headers)) as answer:
+    with urllib.request.urlopen(urllib.request.Request(server.url + path, headers=headers)) as answer:
         return answer.read().decode()
 
 

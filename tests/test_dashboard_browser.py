@@ -170,7 +170,7 @@ def test_served_page_shows_new_runs_and_keeps_the_selection(browser, tmp_path, m
     fill(tmp_path, 4, 1)
     with Server(Watch([tmp_path])) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        with opened(browser, server.address) as page:
+        with opened(browser, server.url) as page:
             choose(page, "iwae")
             synthetic_run(tmp_path / "new", "dip_vae", results={"nll": 1.0})
             page.get_by_text("5 runs in 5 configurations").wait_for(timeout=15_000)

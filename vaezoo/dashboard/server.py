@@ -1,9 +1,8 @@
 """The page on this machine only, rebuilt when a run folder changes."""
 
-import http.server
 import time
-import webbrowser
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 from vaezoo import runs
 from vaezoo.dashboard import page
 from vaezoo.dashboard.thumbnails import Pictures
-from vaezoo.errors import UsageError
+from vaezoo.local_server import LocalHandler, LocalServer
 from vaezoo.runs import CONFIG, JOB, METRICS, RECORD, RESULTS, RunRecord
 
-HOST = "127.0.0.1"
 REST = 2.0  # seconds between two looks at the folders
 WATCHED = (CONFIG, JOB, RECORD, RESULTS, METRICS, "pictures")
 
@@ -32,13 +30,7 @@ def serve(places: Sequence[Path], port: int = 0, show: bool = False) -> None:
     """
     found = page.gather(places)
     with Server(Watch(places), port) as server:
-        print(f"{server.address}  ({len(found)} runs; Ctrl+C ends)", flush=True)
-        if show:
-            webbrowser.open(server.address)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print()
+        server.run(f"{len(found)} runs; ", show)
 
 
 class Watch:
@@ -90,41 +82,26 @@ class Watch:
             self._version += 1
 
 
-class Server(http.server.ThreadingHTTPServer):
+class Server(LocalServer):
     """Answers this machine with the page, its data and their version.
 
     Args:
         watch: the runs.
         port: 0 takes a free one.
-
-    Raises:
-        UsageError: the port is taken, or is none.
     """
-
-    daemon_threads = True
 
     def __init__(self, watch: Watch, port: int = 0) -> None:
         self.watch = watch
-        if not 0 <= port < 2**16:
-            raise UsageError(f"--port={port} must be from 0 to {2**16 - 1}")
-        try:
-            super().__init__((HOST, port), _Handler)
-        except OSError as error:
-            raise UsageError(f"--port={port} cannot be used ({error.strerror}); --port=0 takes a free one") from None
-
-    @property
-    def address(self) -> str:
-        """What to open in a browser."""
-        return f"http://{HOST}:{self.server_port}/"
+        super().__init__(Handler, port)
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class Handler(LocalHandler):
+    """One request: the page, its data, its pictures or their version."""
+
     server: Server
 
     def do_GET(self) -> None:
-        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
-        if host not in (HOST, "localhost"):  # another site's name that was made to point here
-            self.send_error(403)
+        if not self.admitted():
             return
         watch = self.server.watch
         answers = {
@@ -134,16 +111,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             "/pictures.json": ("application/json", lambda: page.as_json(watch.collected()[1])),
         }
         if self.path not in answers:
-            self.send_error(404)
+            self.say(HTTPStatus.NOT_FOUND, {"error": "there is no such page"})
             return
         kind, answer = answers[self.path]
-        body = answer().encode()
-        self.send_response(200)
-        for name, value in (("Content-Type", f"{kind}; charset=utf-8"), ("Content-Length", str(len(body)))):
-            self.send_header(name, value)
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stays quiet: a poll every few seconds is no news."""
+        self.send(HTTPStatus.OK, answer().encode(), kind)
