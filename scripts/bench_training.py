@@ -239,7 +239,7 @@ def command(argument: str) -> float:
 
 def alternate(sides: dict[str, Callable[[], float]], count: int, images: int) -> dict[str, list[float]]:
     """Seconds that each side takes for ``images``, one number per round."""
-    names, chosen = list(sides), matmul_precision(compose().hardware.matmul_precision)
+    names, chosen = list(sides), matmul_precision(compose().hardware)
     times: dict[str, list[float]] = {name: [] for name in names}
     for k in range(count):
         for name in names[k % len(names) :] + names[: k % len(names)]:

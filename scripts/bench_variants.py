@@ -34,6 +34,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parent))
 from bench_training import BATCH, GREY, dense, ours
 
+from vaezoo import compose
 from vaezoo.data.datamodule import DataModule
 from vaezoo.hardware import matmul_precision
 
@@ -118,6 +119,7 @@ def main() -> None:
     x = mnist.split("train").x
     root = [f"dataset.root={options.data}"] if options.data else []
     ratios: dict[str, float] = {}
+    chosen = matmul_precision(compose().hardware)
     with tempfile.TemporaryDirectory() as name:
         for variant in options.only.split(","):
             overrides = [f"variant={variant}", "dataset=mnist", f"dataset.batch_size={BATCH}", *root, *OURS[variant]]
@@ -128,7 +130,7 @@ def main() -> None:
             times: dict[str, list[float]] = {side: [] for side in sides}
             for k in range(options.rounds):
                 for side in sorted(sides, reverse=bool(k % 2)):
-                    torch.set_float32_matmul_precision("highest" if side == "pythae" else matmul_precision("auto"))
+                    torch.set_float32_matmul_precision("highest" if side == "pythae" else chosen)
                     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
                         times[side].append(sides[side]())
             ratios[variant] = median(b / a for a, b in zip(times["vaezoo"], times["pythae"], strict=True))

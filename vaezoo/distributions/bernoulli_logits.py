@@ -30,8 +30,9 @@ class BernoulliLogits(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         # Broadcasting makes a view: measured faster than a matrix product with value, forward and backward.
         value, logits = torch.broadcast_tensors(value, self.logits)
-        # F.binary_cross_entropy_with_logits computes the same, but takes three times as long under torch.vmap.
-        cross_entropy = (1 - value) * logits - F.logsigmoid(logits)
+        # F.binary_cross_entropy_with_logits computes the same, but takes five times as long under torch.vmap.
+        # Beyond the threshold softplus(a) is a: exact in float64 from 37 on.
+        cross_entropy = F.softplus(logits, threshold=40) - value * logits
         return -cross_entropy.sum(tuple(range(-len(self._event_shape), 0)))
 
     @torch.no_grad()

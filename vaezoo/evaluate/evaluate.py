@@ -132,7 +132,7 @@ def evaluate_run(
     model, datamodule = load(run_dir), load_data(run_dir)
     config = OmegaConf.load(Path(run_dir) / CONFIG)
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(matmul_precision(config.hardware.matmul_precision))
+    torch.set_float32_matmul_precision(matmul_precision(config.hardware))
     try:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         results = evaluate(model, datamodule, k, split, progress, limit, device=device, **judged)
