@@ -22,6 +22,7 @@ OUT = DOCS / "reference"
 PARTS = tuple(group for group in registry.GROUPS if group != "variant")
 SECTION = re.compile(r"^(Args|Returns|Raises|Example|Yields):\s*$", re.MULTILINE)
 ZOO = ("zoo", "zoo_conv")  # the experiments of the comparison
+COLUMNS = ("prior", "mixture")  # samplers with a column in it
 PUBLISHED = re.compile(r"published\s+(?:\w+\s+)?(-?\d+(?:\.\d+)?)")
 
 
@@ -262,25 +263,31 @@ def comparison() -> str:
     lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for run in runs:
         quality, training = run.get("quality") or {}, run["training"]
-        fids = [number((quality.get(sampler) or {}).get("fid_clf"), 1) for sampler in ("prior", "mixture")]
+        fids = [number((quality.get(sampler) or {}).get("fid_clf"), 1) for sampler in COLUMNS]
         cells = [f"`{_label(run)}`", number(run.get("nll")), number(run.get("distortion")), number(run.get("rate"))]
         active = run.get("active_units")
-        cells += ["" if active is None else str(active), number(run.get("squared_error")), *fids, _own(run)]
+        cells += ["" if active is None else str(active), number(run.get("squared_error")), *fids, _own(run, COLUMNS)]
         cells += [str(training["parameters"]["total"]), f"{training['images_per_second']:.0f}"]
         lines.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
     return "\n".join(lines)
 
 
-def _own(run: Mapping[str, Any]) -> str:
-    """The variant's own measures; for codes bits/dim under the learned prior and under a uniform one."""
+def _own(run: Mapping[str, Any], elsewhere: Sequence[str] = ()) -> str:
+    """The variant's own measures; for codes bits/dim under the learned prior and under a uniform one.
+
+    Args:
+        run: a recorded run.
+        elsewhere: samplers whose quality has a column of its own.
+    """
     measures = {name.replace("_", " "): value for name, value in (run.get("measures") or {}).items()}
     uniform = measures.pop("uniform rate", None)
     if uniform is not None and run.get("bits_per_dim"):
         measures["bits/dim"] = run["bits_per_dim"]
         measures["bits/dim with a uniform prior"] = run["bits_per_dim"] * (run["distortion"] + uniform) / run["nll"]
-    accuracy = ((run.get("quality") or {}).get("prior") or {}).get("conditional_accuracy")
-    if accuracy is not None:
-        measures["conditional accuracy"] = accuracy
+    quality = {name: value for name, value in (run.get("quality") or {}).items() if isinstance(value, dict)}
+    measures["conditional accuracy"] = quality.get("prior", {}).get("conditional_accuracy")
+    for sampler in sorted(quality.keys() - {"floor", *elsewhere}):
+        measures[f"fid_clf {sampler}"] = quality[sampler]["fid_clf"]
     return "; ".join(f"{name} {value:.3g}" for name, value in measures.items() if value is not None)
 
 

@@ -15,6 +15,7 @@ KEYS = {
     "vs_torchvision_loader",
     "conv_vs_loop",
     "step_overhead_us",
+    "vs_barebones",
     "iw_vs_naive",
     "help_seconds",
     "list_seconds",

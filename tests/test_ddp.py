@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,8 @@ from vaezoo.sharding import Unsharded
 from vaezoo.train import LastStageEarlyStopping, _strategy
 from vaezoo.variant import Variant
 
+pytestmark = pytest.mark.xdist_group("ddp")  # one worker, which prepares what all tests look at once
+
 GLOBAL_BATCH, HELD_OUT = 200, 299  # of the 1500 digits: held-out batches differ in size between the processes
 PATIENCE = 300  # seconds until processes that wait for one another are ended
 MODELS = {
@@ -37,6 +40,7 @@ MODELS = {
     "vamp_vae": [],
     "vq_vae": ["posterior.codes=16"],
     "vae_gan": [],
+    "piwae": ["variant.bounds=2", "variant.samples=2"],
     "stacked_autoencoder": ["variant.hidden=[16]", "variant.greedy=0.5"],
     "ms_ssim_vae": ["likelihood=gaussian"],  # the likelihood's scale gets no gradient
 }
@@ -149,20 +153,23 @@ def several(world: int, folder: Path) -> Facts:
     return {name: fitted(name, world) for name in SEVERAL}
 
 
-def process(rank: int, world: int, folder: Path, work: Callable[[int, Path], Facts]) -> None:
+def process(rank: int, world: int, port: int, folder: Path, work: Callable[[int, Path], Facts]) -> None:
     torch.set_num_threads(1)
     if world > 1:
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "GROUP_RANK": 0}
-        fixed = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 29533 + world, "TORCHELASTIC_RUN_ID": "test", **place}
+        fixed = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test", **place}
         os.environ.update({name: str(value) for name, value in fixed.items()})
     torch.save(work(world, folder), folder / f"{world}-{rank}.pt")
 
 
 def outcomes_of(world: int, folder: Path, work: Callable[[int, Path], Facts]) -> list[Facts]:
     """What one process finds, and then each of ``world`` processes."""
-    context = multiprocessing.spawn(process, (world, folder, work), nprocs=world, join=False)
+    with socket.socket() as free:  # other tests may run processes of their own at the same time
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.spawn(process, (world, port, folder, work), nprocs=world, join=False)
     try:
-        process(0, 1, folder, work)
+        process(0, 1, port, folder, work)
         deadline = time.monotonic() + PATIENCE
         while not context.join(timeout=1):
             assert time.monotonic() < deadline, "the processes wait for one another"

@@ -100,7 +100,7 @@ def set_posterior(model, x):
     if isinstance(model.posterior, FullPosterior):
         scale = torch.linalg.cholesky(covariance)
         head.bias[d:] = scale.diagonal().log()
-        model.posterior.lower.bias.copy_(scale[1, :1])  # d = 2 has one entry below the diagonal
+        model.posterior.lower.bias.copy_(d * scale[1, :1] / scale[1, 1])  # d = 2 has one entry below the diagonal
     else:
         head.bias[d:] = -0.5 * torch.linalg.inv(covariance).diagonal().log()
 
@@ -336,7 +336,7 @@ def test_vae_gan_with_identity_features_and_no_game_is_the_vae_of_unit_variance(
     with noise.seeded(1):
         encoding = model.terms(batch_of(x))
     with noise.seeded(1):
-        decoding = model.decoding(batch_of(x))
+        decoding = model.decoding(model.seen(batch_of(x)))
     close(encoding.loss, expected.loss - 0.5 * D * math.log(2 * math.pi))
     close(gradients(encoding.loss, model.posterior), gradients(expected.loss, vae.posterior))
     close(gradients(decoding["feature"].mean(), model.likelihood), gradients(expected.loss, vae.likelihood))
@@ -344,7 +344,7 @@ def test_vae_gan_with_identity_features_and_no_game_is_the_vae_of_unit_variance(
 
 def test_vae_gan_reconstruction_does_not_move_the_critic(digits):
     class WithoutJudging(VAEGAN):
-        def judging(self, batch):
+        def judging(self, seen):
             return None
 
     network = partial(mlp.Encoder, hidden=(8,))

@@ -2,9 +2,11 @@
 
 import csv
 import math
+from copy import deepcopy
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import LambdaCallback
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torch.utils.data import DataLoader
@@ -12,6 +14,7 @@ from torch.utils.data import DataLoader
 from tests.conftest import quick_trainer
 from vaezoo import optimizers, variant
 from vaezoo.batch import Batch
+from vaezoo.distributions import noise
 from vaezoo.errors import UsageError
 from vaezoo.meters import NotFiniteError
 from vaezoo.networks import mlp
@@ -195,6 +198,35 @@ def test_optimizer_gets_the_options_it_knows():
         "betas": (0.5, 0.9),
         "weight_decay": 0.2,
     }
+
+
+def test_players_that_share_a_pass_have_the_gradients_of_their_own_losses_at_the_same_weights(digits):
+    model, batch, found = small(VAEGAN, digits), digits.split("train")[:20], {}
+    before = deepcopy(model)
+
+    def look(trainer, model, optimizer):
+        update = model.stage.updates[trainer.optimizers.index(optimizer)]
+        found[update.name] = [None if p.grad is None else p.grad.clone() for p in update.parameters]
+
+    trainer = quick_trainer(limit_val_batches=0, callbacks=[LambdaCallback(on_before_optimizer_step=look)])
+    trainer.fit(model, DataLoader([batch], batch_size=None))
+    for update in before.stages[0].updates:
+        noise.reseed(variant.TRAINING, before.seed, 0)
+        loss = before.stages[0].terms(update, batch).loss
+        alone = torch.autograd.grad(loss, update.parameters, allow_unused=True)
+        torch.testing.assert_close(found[update.name], list(alone), rtol=1e-5, atol=1e-6)
+    assert list(found) == ["encoder", "decoder", "critic"]
+
+
+def test_a_critic_like_a_ready_encoder_has_weights_of_its_own(digits):
+    model = small(VAEGAN, digits)
+    shared = {id(p) for p in model.encoder.parameters()} & {id(p) for p in model.critic.parameters()}
+    assert not shared
+
+
+def test_a_player_that_shares_a_pass_cannot_be_repeated():
+    with pytest.raises(ValueError, match="critic cannot share a pass and be repeated"):
+        Stage("game", [Update("critic", lambda seen: None, [], repeats=2)], shared=lambda batch: batch)
 
 
 @pytest.mark.parametrize("cls", [VAE, VAEGAN])

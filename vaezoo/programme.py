@@ -17,14 +17,15 @@ class Update:
 
     Args:
         name: name of the player, used in logs.
-        terms: computes the objective on a batch; returning None skips the update.
+        terms: computes the objective on a batch, or on what the stage's ``shared`` made of it; returning None skips the
+            update.
         modules: modules (or bare Parameters) that the step moves, and nothing else.
         repeats: steps per batch.
         optimizer: options that replace those of the ``optimizer`` config, e.g. ``{"betas": (0.5, 0.9)}``.
     """
 
     name: str
-    terms: Callable[[Batch], Terms | None]
+    terms: Callable[[Any], Terms | None]
     modules: Sequence[nn.Module | nn.Parameter]
     repeats: int = 1
     optimizer: Mapping[str, Any] = field(default_factory=dict)
@@ -47,11 +48,27 @@ class Stage:
         name: name of the stage, used in logs.
         updates: the updates of one batch, in order.
         share: share of the epochs, relative to the other stages; every stage gets at least one epoch.
+        shared: one pass over a batch for all updates, whose ``terms`` take what it returns. The gradients of all are
+            then of the same weights, and all steps follow. Without it each update has its own pass and sees the steps
+            of those before, as alternating games need.
+
+    Raises:
+        ValueError: an update that is to be repeated shares a pass.
     """
 
     name: str
     updates: Sequence[Update]
     share: float = 1.0
+    shared: Callable[[Batch], Any] | None = None
+
+    def __post_init__(self) -> None:
+        repeated = [update.name for update in self.updates if update.repeats != 1]
+        if self.shared is not None and repeated:
+            raise ValueError(f"stage {self.name}: {', '.join(repeated)} cannot share a pass and be repeated")
+
+    def terms(self, update: Update, batch: Batch) -> Terms | None:
+        """The objective of one of the updates on a batch."""
+        return update.terms(batch if self.shared is None else self.shared(batch))
 
 
 def boundaries(stages: Sequence[Stage], epochs: int) -> list[int]:

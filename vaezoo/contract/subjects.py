@@ -113,7 +113,7 @@ def objectives(model: Variant, batch: Batch) -> dict[str, Terms]:
     """The report and the terms of every update, by name."""
     found: dict[str, Terms | None] = {"terms": model.terms(batch)}
     for stage in model.stages:
-        found.update({f"{stage.name}, {update.name}": update.terms(batch) for update in stage.updates})
+        found.update({f"{stage.name}, {update.name}": stage.terms(update, batch) for update in stage.updates})
     return {name: terms for name, terms in found.items() if terms is not None}
 
 

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,6 @@ from vaezoo.errors import UsageError
 from vaezoo.programme import Update
 from vaezoo.runs import CONFIG, RECORD
 from vaezoo.schedules import Schedule
-from vaezoo.terms import Terms
 from vaezoo.variant import Variant
 from vaezoo.variational import Variational
 
@@ -108,11 +106,11 @@ def test_every_parameter_gets_a_finite_gradient(variant: str) -> None:
     model, batch = built(variant), some(variant)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     missing, fitted = {}, False
-    updates = [update for stage in model.stages for update in stage.updates]
-    for update in updates:
+    updates = [(stage, update) for stage in model.stages for update in stage.updates]
+    for _, update in updates:
         missing.update({id(parameter): parameter for parameter in update.parameters})
-    for update in updates:
-        terms = update.terms(batch)
+    for stage, update in updates:
+        terms = stage.terms(update, batch)
         if terms is None:
             continue
         fitted |= "distortion" in terms and depends(terms.loss, terms["distortion"])
@@ -158,21 +156,18 @@ def test_limit_agrees(variant: str) -> None:
 
 
 def test_each_update_moves_only_its_own_modules(variant: str) -> None:
-    """In one batch of each stage: while an update runs, every parameter and buffer that it does not name stays."""
+    """In one batch of each stage: an update's step moves parameters and buffers that it names, and no other."""
     model = built(variant)
     log: list[tuple[Update | None, dict[str, Tensor]]] = []
 
-    def spied(update: Update) -> Update:
-        def terms(batch: Batch) -> Terms | None:
-            log.append((update, state(model)))
-            return update.terms(batch)
+    def step(trainer: Any, model: Any, optimizer: Any) -> None:
+        log.append((model.stage.updates[trainer.optimizers.index(optimizer)], state(model)))
 
-        return replace(update, terms=terms)
+    def end(*_: Any) -> None:
+        log.append((None, state(model)))
 
-    stages = [replace(stage, updates=[spied(update) for update in stage.updates]) for stage in model.programme()]
-    model.programme = lambda: stages  # type: ignore[method-assign]
-    end = LambdaCallback(on_train_batch_end=lambda *_: log.append((None, state(model))))
-    fit(model, variant, end, limit_train_batches=1)
+    spy = LambdaCallback(on_before_optimizer_step=step, on_train_batch_end=end)
+    fit(model, variant, spy, limit_train_batches=1)
     for (update, before), (_, after) in pairwise(log):
         if update is not None:
             changed, own = moved(before, after), named_by(model, update)
@@ -340,7 +335,7 @@ def first_step(model: Variant, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]
     """Loss of the first update in double precision, and its gradient by parameter, zero where there is none."""
     named = {name: p for name, p in model.named_parameters() if p.requires_grad}
     with noise.seeded(0):
-        terms = model.stages[0].updates[0].terms(batch._replace(x=batch.x.double()))
+        terms = model.stages[0].terms(model.stages[0].updates[0], batch._replace(x=batch.x.double()))
     assert terms is not None
     gradients = torch.autograd.grad(terms.loss, list(named.values()), allow_unused=True, materialize_grads=True)
     return terms.loss, dict(zip(named, gradients, strict=True))

@@ -29,7 +29,7 @@ class DiscretisedLogistic(Distribution):
         log_scale: log s, any shape that broadcasts to that of ``mean``.
         event_dims: how many trailing dimensions form one event, >= 1.
 
-    Source: Kingma et al., "Improved variational inference with inverse autoregressive flow", NeurIPS 2016, section 5.2.
+    Source: Kingma et al., "Improved variational inference with inverse autoregressive flow", NeurIPS 2016, app. C.5.
     """
 
     arg_constraints: dict = {}  # type: ignore[assignment]

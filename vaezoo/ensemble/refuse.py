@@ -66,7 +66,7 @@ def check_together(ensemble: Ensemble, members: Sequence[Variant], batch: Batch,
         member.train()
         noise.reseed(TRAINING, member.seed, 0)
         own = few if ensemble.shared else Batch(*(None if value is None else value[number] for value in few))  # type: ignore[arg-type]
-        terms = member.stages[0].updates[0].terms(own)
+        terms = member.stages[0].terms(member.stages[0].updates[0], own)
         assert terms is not None
         if not terms.loss.isfinite():
             continue  # that the training will report

@@ -84,7 +84,8 @@ class Ensemble(Variant):
 
     def _objective(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """What one member minimises while it trains, else what it reports: loss and batch means of the raw terms."""
-        terms = (self.model.stages[0].updates[0].terms if self.training else self.model.terms)(batch)
+        (stage,) = self.model.stages
+        terms = stage.terms(stage.updates[0], batch) if self.training else self.model.terms(batch)
         assert terms is not None
         return terms.loss, terms.means
 

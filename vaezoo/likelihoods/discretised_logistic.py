@@ -11,7 +11,7 @@ LEAST_LOG_SCALE = -8.0  # a mean on its level then has 0.994 of its mass there
 
 
 @register(
-    paper="Kingma et al., NeurIPS 2016, section 5.2",
+    paper="Kingma et al., NeurIPS 2016, appendix C.5",
     url="https://arxiv.org/abs/1606.04934",
     identities=("test_masses_of_all_levels_sum_to_one", "test_vanishing_scale_puts_all_mass_on_one_level"),
 )

@@ -13,8 +13,9 @@ from vaezoo.shapes import Shapes
 class FullPosterior(nn.Module):
     r"""Correlated normal latents, :math:`q(z|x) = \mathcal N(\mu(x), L(x) L(x)^T)` with L lower triangular.
 
-    The diagonal of L is exp(log_std), as in the diagonal posterior; what lies below it starts at zero, so that training
-    starts from the diagonal posterior.
+    :math:`L = \mathrm{diag}(\sigma)(I + N / d)` with N strictly lower triangular, the output of a linear layer. N
+    starts at zero, so that training starts from the diagonal posterior. Relative to sigma and d, a step of Adam moves
+    the rest of L no more than its diagonal; an unscaled N would drown the codes in noise for the first epochs.
 
     Args:
         shapes: reads ``features`` ``(F,)`` and ``latent`` ``(d,)``.
@@ -50,10 +51,10 @@ class FullPosterior(nn.Module):
         """q(z|x) of features ``h [N, F]``."""
         dtype = self.head.weight.dtype  # undoes autocast: rates need the precision
         mean, log_std = self.head(h).to(dtype).chunk(2, 1)  # [N, d] each
-        entries = torch.cat([log_std.clamp(*self.bounds).exp(), self.lower(h).to(dtype)], 1)
         n, d = mean.shape
-        scale_tril = entries.new_zeros(n, d * d).index_copy(1, self.positions, entries).view(n, d, d)
-        return FullNormal(mean, scale_tril)
+        entries = torch.cat([mean.new_ones(n, d), self.lower(h).to(dtype) / d], 1)
+        unit = entries.new_zeros(n, d * d).index_copy(1, self.positions, entries).view(n, d, d)  # I + N / d
+        return FullNormal(mean, log_std.clamp(*self.bounds).exp().unsqueeze(-1) * unit)
 
     def embed(self, z: Tensor) -> Tensor:
         """What the decoder reads."""

@@ -20,7 +20,7 @@ class VonMisesFisherPosterior(nn.Module):
 
     z has m numbers and m - 1 dimensions: ``latent=11`` is what tables call d = 10. Unlike with Gaussian latents the
     prior can be uniform, and no rate pulls the directions together; the rate depends on kappa alone and is exact.
-    kappa = kappa_min + softplus(.), so that with the paper's 1 the rate cannot reach 0.
+    kappa = kappa_min + softplus(.), so that with the authors' 1 the rate cannot reach 0.
 
     Args:
         shapes: reads ``features`` ``(F,)`` and ``latent`` ``(m,)``, m >= 2.

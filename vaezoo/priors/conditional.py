@@ -15,7 +15,7 @@ from vaezoo.shapes import Shapes
 
 
 @register(
-    paper="Sohn et al., NIPS 2015, sec. 4.1",
+    paper="Sohn et al., NIPS 2015, sec. 4",
     url="https://papers.nips.cc/paper/5775-learning-structured-output-representation-using-deep-conditional-generative-models",
 )
 class ConditionalPrior(nn.Module):

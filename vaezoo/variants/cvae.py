@@ -38,7 +38,7 @@ class CVAE(Variational):
     Raises:
         UsageError: the data do not have what ``condition`` asks for, or ``visible`` is not 1, 2 or 3.
 
-    Source: Sohn, Lee and Yan, NIPS 2015, section 4.1 and, for quadrants, 5.1.
+    Source: Sohn, Lee and Yan, NIPS 2015, section 4 and, for quadrants, 5.1.
     """
 
     mask: Tensor

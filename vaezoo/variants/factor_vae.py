@@ -35,7 +35,7 @@ class FactorVAE(Variational):
     batch, as in disentanglement_lib; the paper permutes a second one.
 
     Args:
-        gamma: weight of the total correlation, >= 0, a number or a schedule; the paper's range is 10 to 100.
+        gamma: weight of the total correlation, >= 0, a number or a schedule; disentanglement_lib tries 10 to 100.
         hidden: widths of the critic's layers, leaky rectifiers of slope 0.2.
         lr: the critic's learning rate, > 0; its Adam has betas (0.5, 0.9).
         parts: the parts of :class:`~vaezoo.variational.Variational`.

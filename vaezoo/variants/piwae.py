@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
+
 from vaezoo.batch import Batch
 from vaezoo.errors import UsageError
 from vaezoo.estimators import importance_terms
@@ -25,8 +27,8 @@ class PIWAE(Variational):
     .. math:: \theta:\ \max \log \frac1{MK} \sum_{m,k} w_{mk},\qquad
               \phi:\ \max \frac1M \sum_{m=1}^M \log \frac1K \sum_{k=1}^K w_{mk}
 
-    Theta (decoder, likelihood, prior) follows the IWAE, phi (encoder, posterior) the MIWAE; each of the two updates of
-    a batch draws its own samples. ``iw_bound`` is minus the bound of the update; distortion and rate are reported only.
+    Theta (decoder, likelihood, prior) follows the IWAE, phi (encoder, posterior) the MIWAE, both on the same
+    samples. ``iw_bound`` is minus the bound of the update; distortion and rate are reported only.
 
     Args:
         bounds: M, how many bounds the encoder averages, >= 1; 1 is the IWAE with two players.
@@ -46,19 +48,19 @@ class PIWAE(Variational):
         self.bounds, self.samples = bounds, samples
 
     def programme(self) -> Sequence[Stage]:
-        theta = Update("theta", self.terms, [self.decoder, self.likelihood, self.prior])
-        phi = Update("phi", self.inference, [self.encoder, self.posterior])
-        return [Stage("train", [theta, phi])]
+        def tightest(weighed: tuple[Tensor, Tensor]) -> Terms:
+            return importance_terms(*weighed)
+
+        def averaged(weighed: tuple[Tensor, Tensor]) -> Terms:
+            return importance_terms(*weighed, self.bounds)
+
+        theta = Update("theta", tightest, [self.decoder, self.likelihood, self.prior])
+        phi = Update("phi", averaged, [self.encoder, self.posterior])
+        return [Stage("train", [theta, phi], shared=self.weighed)]
 
     def terms(self, batch: Batch) -> Terms:
-        """One bound of all MK samples, for theta."""
-        return self.averaged(batch, 1)
+        return importance_terms(*self.weighed(batch))
 
-    def inference(self, batch: Batch) -> Terms:
-        """M bounds of K samples, for phi."""
-        return self.averaged(batch, self.bounds)
-
-    def averaged(self, batch: Batch, bounds: int) -> Terms:
-        """The average of ``bounds`` bounds that share all MK samples out among them."""
-        weighed = self.weigh(batch.x, self.bounds * self.samples, self.condition(batch))  # [MK, B] each
-        return importance_terms(*weighed, bounds)
+    def weighed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """log p(x|z) and log p(z) - log q(z|x) of all MK samples, ``[MK, B]`` each."""
+        return self.weigh(batch.x, self.bounds * self.samples, self.condition(batch))

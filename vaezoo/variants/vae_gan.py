@@ -1,9 +1,11 @@
 """The VAE whose reconstruction error is measured in the features of a critic."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn.functional import softplus
 
 from vaezoo.batch import Batch
@@ -14,6 +16,8 @@ from vaezoo.programme import Stage, Update
 from vaezoo.registry import register
 from vaezoo.terms import Terms
 from vaezoo.variational import Variational
+
+Seen = tuple[Terms, Tensor, Tensor, Tensor]  # of the encoder; the critic's logits of x, x~ and x_p, [B] each
 
 
 @register(
@@ -31,8 +35,7 @@ class VAEGAN(Variational):
 
     :math:`\mathcal L_{prior} = KL(q\|p)`, :math:`\mathcal L_{feat} = \frac12\|D_l(x) - D_l(\tilde x)\|^2` and
     :math:`\mathcal L_{GAN} = \log D(x) + \log(1-D(\tilde x)) + \log(1-D(x_p))`; :math:`\tilde x` decodes a sample of q,
-    :math:`x_p` one of p. The decoder plays the non-saturating game. ``distortion`` (at the likelihood's first scale) is
-    reported, not optimised.
+    :math:`x_p` one of p. The decoder plays the non-saturating game. ``distortion`` is reported only.
 
     Args:
         gamma: weight of the feature distortion for the decoder, >= 0.
@@ -46,35 +49,32 @@ class VAEGAN(Variational):
     def __init__(self, gamma: float = 1.0, betas: tuple[float, ...] = (0.5, 0.999), critic: Any = None, **parts: Any):
         super().__init__(**parts)
         self.gamma, self.adam = gamma, {"betas": tuple(betas)}
-        self.critic = Critic(adapt(critic or parts["encoder"], self.shapes.replace(condition=()), "encoder"))
+        self.critic = Critic(adapt(critic or deepcopy(parts["encoder"]), self.shapes.replace(condition=()), "encoder"))
 
     def programme(self) -> Sequence[Stage]:
-        encoder = Update("encoder", self.terms, [self.encoder, self.posterior, self.prior], optimizer=self.adam)
+        inference = [self.encoder, self.posterior, self.prior]
+        encoder = Update("encoder", lambda seen: seen[0], inference, optimizer=self.adam)
         decoder = Update("decoder", self.decoding, [self.decoder, self.likelihood], optimizer=self.adam)
         critic = Update("critic", self.judging, [self.critic], optimizer=self.adam)
-        return [Stage("game", [encoder, decoder, critic])]
+        return [Stage("game", [encoder, decoder, critic], shared=self.seen)]
 
     def terms(self, batch: Batch) -> Terms:
+        return self.seen(batch)[0]
+
+    def seen(self, batch: Batch) -> Seen:
+        """What the players look at, from one pass of each network."""
         c = self.condition(batch)
         (latent,) = self.latents(batch.x, c)
-        px = self.decode(latent.z, c)
-        feature = distance(*self.critic.features(batch.x, px.mean))
-        return Terms(distortion=-px.log_prob(batch.x), rate=rate(*latent), feature=feature).weighted(distortion=0.0)
+        px = self.decode(torch.stack([latent.z, self.ancestral(len(batch.x), c)]), c)  # of [2, B]
+        real, *fakes = self.critic.features(batch.x, *px.mean)
+        terms = Terms(distortion=-px.log_prob(batch.x)[0], rate=rate(*latent), feature=distance(real, fakes[0]))
+        return terms.weighted(distortion=0.0), *map(self.critic.judge, (real, *fakes))
 
-    def decoding(self, batch: Batch) -> Terms:
-        """gamma x feature distortion, and the non-saturating game."""
-        real, reconstructed, dreamt = self.critic.features(batch.x, *self.fakes(batch))
-        game = softplus(-self.critic.judge(reconstructed)) + softplus(-self.critic.judge(dreamt))
-        return Terms(feature=distance(real, reconstructed), game=game).weighted(feature=self.gamma)
+    def decoding(self, seen: Seen) -> Terms:
+        terms, _, reconstructed, dreamt = seen
+        game = softplus(-reconstructed) + softplus(-dreamt)
+        return Terms(feature=terms["feature"], game=game).weighted(feature=self.gamma)
 
-    def judging(self, batch: Batch) -> Terms:
-        """Minus [log D(x) + log(1 - D(x~)) + log(1 - D(x_p))]."""
-        fakes = [fake.detach() for fake in self.fakes(batch)]
-        real, *false = map(self.critic.judge, self.critic.features(batch.x, *fakes))
-        return Terms(game=softplus(-real) + sum(map(softplus, false)))
-
-    def fakes(self, batch: Batch) -> tuple[torch.Tensor, ...]:
-        """Means of p(x|z) for z from q(z|x) and for z from p(z), ``[B, *event]`` each."""
-        c = self.condition(batch)
-        z = torch.stack([self.latents(batch.x, c)[0].z, self.ancestral(len(batch.x), c)])  # one pass, not two
-        return self.decode(z, c).mean.unbind()
+    def judging(self, seen: Seen) -> Terms:
+        _, real, reconstructed, dreamt = seen
+        return Terms(game=softplus(-real) + softplus(reconstructed) + softplus(dreamt))
