@@ -17,7 +17,7 @@ from vaezoo.registry import register
 from vaezoo.terms import Terms
 from vaezoo.variational import Variational
 
-Seen = tuple[Terms, Tensor, Tensor, Tensor]  # of the encoder; the critic's logits of x, x~ and x_p, [B] each
+Seen = tuple[Terms, list[Tensor]]  # of the encoder; the critic's logits of x, x~ and x_p, [B] each
 
 
 @register(
@@ -66,15 +66,15 @@ class VAEGAN(Variational):
         c = self.condition(batch)
         (latent,) = self.latents(batch.x, c)
         px = self.decode(torch.stack([latent.z, self.ancestral(len(batch.x), c)]), c)  # of [2, B]
-        real, *fakes = self.critic.features(batch.x, *px.mean)
-        terms = Terms(distortion=-px.log_prob(batch.x)[0], rate=rate(*latent), feature=distance(real, fakes[0]))
-        return terms.weighted(distortion=0.0), *map(self.critic.judge, (real, *fakes))
+        h = self.critic.features(batch.x, *px.mean)
+        terms = Terms(distortion=-px.log_prob(batch.x)[0], rate=rate(*latent), feature=distance(*h[:2]))
+        return terms.weighted(distortion=0.0), [self.critic.judge(each) for each in h]
 
     def decoding(self, seen: Seen) -> Terms:
-        terms, _, reconstructed, dreamt = seen
+        terms, (_, reconstructed, dreamt) = seen
         game = softplus(-reconstructed) + softplus(-dreamt)
         return Terms(feature=terms["feature"], game=game).weighted(feature=self.gamma)
 
     def judging(self, seen: Seen) -> Terms:
-        _, real, reconstructed, dreamt = seen
+        _, (real, reconstructed, dreamt) = seen
         return Terms(game=softplus(-real) + softplus(reconstructed) + softplus(dreamt))
