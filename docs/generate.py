@@ -34,7 +34,7 @@ def reference(out: Path = OUT) -> None:
     out.mkdir(exist_ok=True)
     pages = {f"{group}-{name}.md": page(group, name) for group in registry.GROUPS for name in built_in(group)}
     pages |= {"variants.md": variants(), "parts.md": parts()}
-    pages |= {"_results.md": results() + "\n", "_comparison.md": comparison() + "\n"}
+    pages |= {"_results.md": results() + "\n", "_comparison.md": comparison() + "\n", "_speed.md": speed() + "\n"}
     pages["_hardware.txt"] = hardware_page.page() + "\n"
     for file in out.glob("*.md"):
         if file.name not in pages:
@@ -269,6 +269,15 @@ def comparison() -> str:
         cells += ["" if active is None else str(active), number(run.get("squared_error")), *fids, _own(run, COLUMNS)]
         cells += [str(training["parameters"]["total"]), f"{training['images_per_second']:.0f}"]
         lines.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def speed() -> str:
+    """What the benchmarks of training measured, as a Markdown table."""
+    lines = ["| command | measure | value |", "|---|---|---|"]
+    for name in ("training", "variants", "codebook"):
+        bench = json.loads((DOCS / "results" / "benchmarks" / f"{name}.json").read_text())
+        lines += [f"| `{bench['command']}` | {key} | {number(value)} |" for key, value in bench["found"].items()]
     return "\n".join(lines)
 
 

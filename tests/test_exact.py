@@ -336,7 +336,7 @@ def test_vae_gan_with_identity_features_and_no_game_is_the_vae_of_unit_variance(
     with noise.seeded(1):
         encoding = model.terms(batch_of(x))
     with noise.seeded(1):
-        decoding = model.decoding(model.seen(batch_of(x)))
+        decoding = model.game(batch_of(x))["decoder"]
     close(encoding.loss, expected.loss - 0.5 * D * math.log(2 * math.pi))
     close(gradients(encoding.loss, model.posterior), gradients(expected.loss, vae.posterior))
     close(gradients(decoding["feature"].mean(), model.likelihood), gradients(expected.loss, vae.likelihood))
@@ -344,8 +344,8 @@ def test_vae_gan_with_identity_features_and_no_game_is_the_vae_of_unit_variance(
 
 def test_vae_gan_reconstruction_does_not_move_the_critic(digits):
     class WithoutJudging(VAEGAN):
-        def judging(self, seen):
-            return None
+        def game(self, batch):
+            return {**super().game(batch), "critic": None}
 
     network = partial(mlp.Encoder, hidden=(8,))
     model = WithoutJudging(shapes=digits.shapes((3,)), encoder=network, decoder=partial(mlp.Decoder, hidden=(8,)))

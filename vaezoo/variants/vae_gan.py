@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from operator import itemgetter
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.functional import softplus
 
 from vaezoo.batch import Batch
@@ -16,8 +16,6 @@ from vaezoo.programme import Stage, Update
 from vaezoo.registry import register
 from vaezoo.terms import Terms
 from vaezoo.variational import Variational
-
-Seen = tuple[Terms, list[Tensor]]  # of the encoder; the critic's logits of x, x~ and x_p, [B] each
 
 
 @register(
@@ -52,29 +50,25 @@ class VAEGAN(Variational):
         self.critic = Critic(adapt(critic or deepcopy(parts["encoder"]), self.shapes.replace(condition=()), "encoder"))
 
     def programme(self) -> Sequence[Stage]:
-        inference = [self.encoder, self.posterior, self.prior]
-        encoder = Update("encoder", lambda seen: seen[0], inference, optimizer=self.adam)
-        decoder = Update("decoder", self.decoding, [self.decoder, self.likelihood], optimizer=self.adam)
-        critic = Update("critic", self.judging, [self.critic], optimizer=self.adam)
-        return [Stage("game", [encoder, decoder, critic], shared=self.seen)]
+        inference, generation = [self.encoder, self.posterior, self.prior], [self.decoder, self.likelihood]
+        players: dict[str, list[Any]] = {"encoder": inference, "decoder": generation, "critic": [self.critic]}
+        updates = [Update(name, itemgetter(name), parts, optimizer=self.adam) for name, parts in players.items()]
+        return [Stage("game", updates, shared=self.game)]
 
     def terms(self, batch: Batch) -> Terms:
-        return self.seen(batch)[0]
+        return self.game(batch)["encoder"]
 
-    def seen(self, batch: Batch) -> Seen:
-        """What the players look at, from one pass of each network."""
+    def game(self, batch: Batch) -> dict[str, Terms]:
+        """The terms of each player, from one pass of each network."""
         c = self.condition(batch)
         (latent,) = self.latents(batch.x, c)
         px = self.decode(torch.stack([latent.z, self.ancestral(len(batch.x), c)]), c)  # of [2, B]
         h = self.critic.features(batch.x, *px.mean)
-        terms = Terms(distortion=-px.log_prob(batch.x)[0], rate=rate(*latent), feature=distance(*h[:2]))
-        return terms.weighted(distortion=0.0), [self.critic.judge(each) for each in h]
-
-    def decoding(self, seen: Seen) -> Terms:
-        terms, (_, reconstructed, dreamt) = seen
-        game = softplus(-reconstructed) + softplus(-dreamt)
-        return Terms(feature=terms["feature"], game=game).weighted(feature=self.gamma)
-
-    def judging(self, seen: Seen) -> Terms:
-        _, (real, reconstructed, dreamt) = seen
-        return Terms(game=softplus(-real) + softplus(reconstructed) + softplus(dreamt))
+        feature, elbo = distance(*h[:2]), Terms(distortion=-px.log_prob(batch.x)[0], rate=rate(*latent))
+        real, *fakes = map(self.critic.judge, h)
+        fooling, judging = softplus(-torch.stack(fakes)).sum(0), softplus(torch.stack([-real, *fakes])).sum(0)
+        return {
+            "encoder": Terms(**elbo, feature=feature).weighted(distortion=0.0),
+            "decoder": Terms(feature=feature, game=fooling).weighted(feature=self.gamma),
+            "critic": Terms(game=judging),
+        }
