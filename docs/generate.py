@@ -275,7 +275,7 @@ def comparison() -> str:
 def speed() -> str:
     """What the benchmarks of training measured, as a Markdown table."""
     lines = ["| command | measure | value |", "|---|---|---|"]
-    for name in ("variants",):
+    for name in ("training", "variants"):
         bench = json.loads((DOCS / "results" / "benchmarks" / f"{name}.json").read_text())
         lines += [f"| `{bench['command']}` | {key} | {number(value)} |" for key, value in bench["found"].items()]
     return "\n".join(lines)
