@@ -41,6 +41,8 @@ from vaezoo.variants.info_vae import InfoVAE
 from vaezoo.variants.swae import SWAE
 from vaezoo.variants.wae_mmd import WAEMMD
 
+pytestmark = pytest.mark.xdist_group("coupled")  # one worker: its processes meet at a fixed port
+
 NAMES = ["beta_tcvae", "factor_vae", "dip_vae", "info_vae", "wae_mmd", "swae", "aae"]
 CORRELATED = torch.tensor([[1.0, 0.7], [0.7, 1.5]])
 TOTAL_CORRELATION = 0.5 * float(CORRELATED.diagonal().log().sum() - CORRELATED.logdet())
