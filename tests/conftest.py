@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import warnings
 from pathlib import Path
 
@@ -44,3 +45,10 @@ def quick_trainer(**options) -> Trainer:
     }
     fixed = {"accelerator": "cpu", "devices": 1, "use_distributed_sampler": False, "inference_mode": False}
     return Trainer(**{**quiet, **fixed, "num_sanity_val_steps": 0, "max_epochs": 1, **options})
+
+
+def free_port() -> int:
+    """A port where the processes of one test can meet, while other tests run processes of their own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]

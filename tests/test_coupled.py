@@ -12,7 +12,7 @@ import torch.multiprocessing as multiprocessing
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
-from tests.conftest import quick_trainer
+from tests.conftest import free_port, quick_trainer
 from vaezoo import estimators
 from vaezoo.batch import Batch
 from vaezoo.build import build
@@ -41,7 +41,7 @@ from vaezoo.variants.info_vae import InfoVAE
 from vaezoo.variants.swae import SWAE
 from vaezoo.variants.wae_mmd import WAEMMD
 
-pytestmark = pytest.mark.xdist_group("coupled")  # one worker: its processes meet at a fixed port
+pytestmark = pytest.mark.xdist_group("coupled")  # one worker, which prepares what all tests look at once
 
 NAMES = ["beta_tcvae", "factor_vae", "dip_vae", "info_vae", "wae_mmd", "swae", "aae"]
 CORRELATED = torch.tensor([[1.0, 0.7], [0.7, 1.5]])
@@ -474,11 +474,11 @@ MODELS = {
 }
 
 
-def train_all(rank: int, world: int, folder: Path) -> None:
+def train_all(rank: int, world: int, port: int, folder: Path) -> None:
     torch.set_num_threads(1)
     if world > 1:
         place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "GROUP_RANK": 0}
-        fixed = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 29547, "TORCHELASTIC_RUN_ID": "coupled", **place}
+        fixed = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "coupled", **place}
         os.environ.update({name: str(value) for name, value in fixed.items()})
     sizes = {"batch_size": GLOBAL_BATCH // world, "eval_batch_size": GLOBAL_BATCH // world}
     data = DataModule("digits", **sizes, val_size=199, drop_last=True)  # the last held-out batches differ in size
@@ -501,8 +501,9 @@ def train_all(rank: int, world: int, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("coupled")
-    context = multiprocessing.spawn(train_all, (2, folder), nprocs=2, join=False)
-    train_all(0, 1, folder)
+    port = free_port()
+    context = multiprocessing.spawn(train_all, (2, port, folder), nprocs=2, join=False)
+    train_all(0, 1, port, folder)
     while not context.join():
         pass
     return [torch.load(folder / f"{name}.pt") for name in ("1-0", "2-0", "2-1")]

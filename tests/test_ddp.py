@@ -3,7 +3,6 @@
 import math
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from omegaconf import OmegaConf
 from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EMAWeightAveraging
 
-from tests.conftest import quick_trainer
+from tests.conftest import free_port, quick_trainer
 from vaezoo.build import build
 from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
 from vaezoo.configs import compose
@@ -164,9 +163,7 @@ def process(rank: int, world: int, port: int, folder: Path, work: Callable[[int,
 
 def outcomes_of(world: int, folder: Path, work: Callable[[int, Path], Facts]) -> list[Facts]:
     """What one process finds, and then each of ``world`` processes."""
-    with socket.socket() as free:  # other tests may run processes of their own at the same time
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     context = multiprocessing.spawn(process, (world, port, folder, work), nprocs=world, join=False)
     try:
         process(0, 1, port, folder, work)
