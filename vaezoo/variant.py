@@ -228,7 +228,7 @@ class Variant(LightningModule, ABC):
         players.play(self, batch)
         return None
 
-    # Lightning asks for the arguments before every step; found anew, that costs a tenth of a tiny one
+    # Lightning asks for the arguments before every step; to find them anew shows in the profile of a tiny one
     training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -14,8 +14,8 @@ class FullPosterior(nn.Module):
     r"""Correlated normal latents, :math:`q(z|x) = \mathcal N(\mu(x), L(x) L(x)^T)` with L lower triangular.
 
     :math:`L = \mathrm{diag}(\sigma)(I + N / d)` with N strictly lower triangular, the output of a linear layer. N
-    starts at zero, so that training starts from the diagonal posterior. Relative to sigma and d, a step of Adam moves
-    the rest of L no more than its diagonal; an unscaled N would drown the codes in noise for the first epochs.
+    starts at zero, so that training starts from the diagonal posterior. Scaled by sigma and 1 / d, the first steps of
+    Adam add less noise to the codes than those of an unscaled N do.
 
     Args:
         shapes: reads ``features`` ``(F,)`` and ``latent`` ``(d,)``.
