@@ -8,10 +8,12 @@ In each round every side trains a new model for two epochs, one side after the o
 second epoch is timed, so that set-up and warm-up do not count; nobody validates, and what a run writes at its end does
 not count. A ratio is the median over the rounds of (images per second of vaezoo) / (those of the other side).
 
-All sides have equal networks and batches and score grey pixels k/255 by their binary cross-entropy:
+All sides use the GPU where there is one, have equal networks and batches and score grey pixels k/255 by their binary
+cross-entropy:
 
 - ours: what ``vaezoo train`` does by default, with progress bar, CSV log and checkpoints
-- loop: plain PyTorch over a uint8 tensor in memory, with our optimizer (fused Adam) and our matrix products
+- loop: plain PyTorch over a uint8 tensor in the memory of the device, with our optimizer (fused Adam) and our matrix
+  products
 - pythae: its VAE and BaseTrainer as they come (``pip install --no-deps pythae==0.1.2 cloudpickle imageio``)
 - torchvision: Lightning's Trainer as it comes, a DataLoader of torchvision's MNIST, the loss logged in each step
 
@@ -75,6 +77,7 @@ GOALS = {
     "list_seconds": "<= 1",
 }
 BATCH, CHANNELS = 128, (32, 64, 128, 256)
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 AS_THEY_COME = ("vs_pythae", "vs_torchvision_loader", "iw_vs_naive")  # with PyTorch's default matrix products
 GREY = ["likelihood=bernoulli", "likelihood.allow_relaxed=true"]
 CONV = ["latent=64", *(f"{part}=conv" for part in ("encoder", "decoder"))]
@@ -85,10 +88,17 @@ class Clock(Callback):
     """Seconds of the last training epoch."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.begin = time.perf_counter()
+        self.begin = now()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seconds = time.perf_counter() - self.begin
+        self.seconds = now() - self.begin
+
+
+def now() -> float:
+    """Seconds, once the GPU has done what it was given."""
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def ours(overrides: list[str], steps: int, folder: Path, make: Callable[..., Variant] = build) -> float:
@@ -109,22 +119,22 @@ def ours(overrides: list[str], steps: int, folder: Path, make: Callable[..., Var
 
 
 def loop(loss: Callable[[Tensor], Tensor], parameters: Iterable[Tensor], x: Tensor, steps: int, batch: int) -> float:
-    """Training by hand; ``loss`` takes stored rows."""
+    """Training by hand; ``loss`` takes stored rows, on the device of ``x``."""
     optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
     for _ in range(2):
-        begin, total = time.perf_counter(), torch.zeros(())
-        for index in torch.randperm(len(x))[: steps * batch].split(batch):
+        begin, total = now(), torch.zeros((), device=x.device)
+        for index in torch.randperm(len(x), device=x.device)[: steps * batch].split(batch):
             value = loss(x.index_select(0, index))
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
             total += value.detach()
-    return time.perf_counter() - begin
+    return now() - begin
 
 
 def vae_loop(nets: Callable[[], nn.ModuleList], x: Tensor, steps: int) -> float:
     """:func:`loop` for a VAE whose encoder and decoder ``nets`` makes."""
-    encode, decode = pair = nets()
+    encode, decode = pair = nets().to(DEVICE)
     return loop(lambda rows: minus_elbo(rows.float().div_(255), encode, decode), pair.parameters(), x, steps, BATCH)
 
 
@@ -175,7 +185,7 @@ class Plain(LightningModule):
 def torchvision(root: Path, steps: int, folder: Path) -> float:
     """Lightning and torchvision as they come."""
     data = DataLoader(MNIST(str(root), transform=ToTensor()), batch_size=BATCH, shuffle=True)
-    options = {"accelerator": "cpu", "max_epochs": 2, "limit_train_batches": steps, "default_root_dir": folder}
+    options = {"accelerator": DEVICE, "max_epochs": 2, "limit_train_batches": steps, "default_root_dir": folder}
     Trainer(**options, callbacks=[clock := Clock()]).fit(Plain(), data)
     return clock.seconds
 
@@ -206,7 +216,7 @@ class Tiny(Variant):
 
 def tiny_loop(x: Tensor, steps: int) -> float:
     """:func:`loop` for the model of :class:`Tiny`."""
-    layer = nn.Linear(16, 16)
+    layer = nn.Linear(16, 16).to(DEVICE)
 
     def loss(x: Tensor) -> Tensor:
         h = layer(x)
@@ -223,10 +233,10 @@ class TinyPlain(LightningModule):
         self.layer = nn.Linear(16, 16)
 
     def on_train_epoch_start(self) -> None:
-        self.begin = time.perf_counter()
+        self.begin = now()
 
     def on_train_epoch_end(self) -> None:
-        self.seconds = time.perf_counter() - self.begin
+        self.seconds = now() - self.begin
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
         h = self.layer(x)
@@ -246,33 +256,33 @@ class Rows:
         return self.steps
 
     def __iter__(self) -> Iterator[Tensor]:
-        for index in torch.randperm(len(self.x))[: self.steps * 8].split(8):
+        for index in torch.randperm(len(self.x), device=self.x.device)[: self.steps * 8].split(8):
             yield self.x.index_select(0, index)
 
 
 def barebones(x: Tensor, steps: int) -> float:
     """Lightning's loop with all of its features off."""
     model = TinyPlain()
-    Trainer(accelerator="cpu", max_epochs=2, barebones=True).fit(model, Rows(x, steps))
+    Trainer(accelerator=DEVICE, max_epochs=2, barebones=True).fit(model, Rows(x, steps))
     return model.seconds
 
 
 @torch.no_grad()
 def batched(model: Variational, x: Tensor, k: int) -> float:
     """Seconds per image of our estimate of log p(x)."""
-    begin = time.perf_counter()
+    begin = now()
     model.log_likelihood(x, k)
-    return (time.perf_counter() - begin) / len(x)
+    return (now() - begin) / len(x)
 
 
 @torch.no_grad()
 def naive(model: Variational, x: Tensor, k: int) -> float:
     """Seconds per image of the same estimate, one image and 100 samples at a time."""
-    begin = time.perf_counter()
+    begin = now()
     for image in x.split(1):
         chunks = [model.log_weights(image, 100) for _ in range(k // 100)]
         torch.cat(chunks).logsumexp(0).sub(math.log(k)).item()
-    return (time.perf_counter() - begin) / len(x)
+    return (now() - begin) / len(x)
 
 
 def command(argument: str) -> float:
@@ -309,15 +319,15 @@ def measure(root: Path, folder: Path, wanted: list[str], count: int, quick: bool
     steps, conv_steps, tiny_steps, k, few = (3, 2, 20, 200, 2) if quick else (200, 40, 3000, 5000, 4)
     data = DataModule("mnist", str(root), val_size=10_000)
     data.setup()
-    digits, vectors = data.split("train").x, torch.rand(tiny_steps * 10, 16)
+    digits, vectors = data.split("train").x.to(DEVICE), torch.rand(tiny_steps * 10, 16, device=DEVICE)
     grids = F.pad(digits, (2, 2, 2, 2))
-    np.savez(folder / "grids.npz", x=grids.numpy())
-    np.savez(folder / "vectors.npz", x=vectors.numpy())
+    np.savez(folder / "grids.npz", x=grids.cpu().numpy())
+    np.savez(folder / "vectors.npz", x=vectors.cpu().numpy())
     mnist = ["dataset=mnist", f"dataset.root={root}", f"dataset.batch_size={BATCH}", *GREY]
     padded = ["dataset=arrays", f"dataset.path={folder}/grids.npz", f"dataset.batch_size={BATCH}", *GREY, *CONV]
     tiny = ["dataset=arrays", f"dataset.path={folder}/vectors.npz", "dataset.batch_size=8"]
-    model = build(compose(mnist), data.shapes((20,)))
-    x = data.split("test")[: 2 if quick else PIECE].x
+    model = build(compose(mnist), data.shapes((20,))).to(DEVICE)
+    x = data.split("test")[: 2 if quick else PIECE].x.to(DEVICE)
 
     mlps = {
         "vs_loop": partial(vae_loop, dense, digits, steps),
@@ -366,7 +376,8 @@ def main() -> None:
         parser.error(f"--only: no {', '.join(unknown)} among {', '.join(GOALS)}")
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
+    machine = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{torch.get_num_threads()} threads"
+    print(f"torch {torch.__version__}, {machine}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         found = measure(given.data.absolute(), Path(folder), wanted, 1 if given.quick else given.rounds, given.quick)
     print(f"\n{'measure':24}{'value':>10}  goal")

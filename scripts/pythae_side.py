@@ -59,7 +59,8 @@ def seconds(model: nn.Module, images: Tensor, batch: int, folder: Path, trainer:
         trainer, settings: classes of pythae.
     """
     stopwatch = Stopwatch()
-    chosen = settings(str(folder), per_device_train_batch_size=batch, num_epochs=2, no_cuda=True)
+    lengths = {"per_device_train_batch_size": batch, "num_epochs": 2}
+    chosen = settings(str(folder), **lengths, no_cuda=not torch.cuda.is_available())
     data = BaseDataset(images.float() / 255, torch.zeros(len(images)))
     trainer(model, data, None, chosen, [stopwatch]).train()
     return stopwatch.seconds

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer
 
+from vaezoo.callbacks.hooks import quiet
 from vaezoo.files import atomic
 from vaezoo.meters import NotFiniteError
 
@@ -24,6 +25,7 @@ class Interrupted(Exception):
         self.signal = number
 
 
+@quiet
 class Checkpoints(Callback):
     """Writes ``last.ckpt`` and, by the smallest validation loss of the last stage, ``best.ckpt``.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vaezoo.batch import Batch
 from vaezoo.callbacks.draw import Picture, grid, scatter
+from vaezoo.callbacks.hooks import quiet
 from vaezoo.callbacks.loggers import log_pictures
 from vaezoo.data.datamodule import DataModule
 from vaezoo.distributions import noise
@@ -172,6 +173,7 @@ def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: 
     return drawn
 
 
+@quiet
 class Pictures(Callback):
     """Writes the pictures of a run at the end of training, and hands them to the loggers.
 

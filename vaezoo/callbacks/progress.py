@@ -5,11 +5,13 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 
+from vaezoo.callbacks.hooks import quiet
 from vaezoo.variant import Variant
 
 SHOWN = ("loss", "distortion", "rate")
 
 
+@quiet
 class Progress(TQDMProgressBar):
     """Shows the latest logged loss, distortion and rate, in nats; it is redrawn every 50 batches only."""
 

@@ -10,11 +10,13 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
 from vaezoo import runs
+from vaezoo.callbacks.hooks import quiet
 from vaezoo.callbacks.wandb_run import WandbRun
 
 METRIC = "val/elbo"  # nats at weight 1, whatever the variant optimises
 
 
+@quiet
 class Prune(Callback):
     """The median stopping rule: a run ends where its best ELBO is worse than the median of its siblings' at that epoch.
 

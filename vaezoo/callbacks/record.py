@@ -17,6 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 import vaezoo
 from vaezoo.build import write_shapes
 from vaezoo.callbacks.checkpoints import Interrupted
+from vaezoo.callbacks.hooks import quiet
 from vaezoo.data.datamodule import DataModule
 from vaezoo.files import write
 from vaezoo.runs import RECORD
@@ -25,6 +26,7 @@ from vaezoo.variant import Variant
 INTERRUPTIONS = (Interrupted, KeyboardInterrupt, SystemExit)
 
 
+@quiet
 class Record(Callback):
     """Writes run.json when training starts and when the run ends, however it ends.
 
