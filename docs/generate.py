@@ -35,6 +35,7 @@ def reference(out: Path = OUT) -> None:
     pages = {f"{group}-{name}.md": page(group, name) for group in registry.GROUPS for name in built_in(group)}
     pages |= {"variants.md": variants(), "parts.md": parts()}
     pages |= {"_results.md": results() + "\n", "_comparison.md": comparison() + "\n", "_speed.md": speed() + "\n"}
+    pages["_orderings.md"] = orderings() + "\n"
     pages["_hardware.txt"] = hardware_page.page() + "\n"
     for file in out.glob("*.md"):
         if file.name not in pages:
@@ -270,6 +271,23 @@ def comparison() -> str:
         cells += [str(training["parameters"]["total"]), f"{training['images_per_second']:.0f}"]
         lines.append(f"| {' | '.join(cell or '–' for cell in cells)} |")
     return "\n".join(lines)
+
+
+def orderings() -> str:
+    """The runs of experiment=orderings, the seeds of a model in one row, best mean first, as a Markdown table."""
+    models: dict[str, list[dict[str, Any]]] = {}
+    for run in recorded():
+        if run["experiment"] == "orderings":
+            chosen = [text for text in run["overrides"] if not text.startswith(("experiment=", "seed="))]
+            models.setdefault(" ".join(chosen), []).append(run)
+    rows = []
+    for name, runs in models.items():
+        each = [run["nll"] for run in sorted(runs, key=lambda run: run["training"]["seed"])]
+        active, mean = [str(run["active_units"]) for run in runs], sum(each) / len(each)
+        rows.append((mean, f"| `{name}` | {number(mean)} | {', '.join(map(number, each))} | {', '.join(active)} |"))
+    return "\n".join(
+        ["| model | mean NLL | of each seed | active units |", "|---|---|---|---|", *dict(sorted(rows)).values()]
+    )
 
 
 def speed() -> str:

@@ -15,6 +15,7 @@ from vaezoo.build import build
 from vaezoo.distributions import noise
 from vaezoo.distributions.diagonal_normal import DiagonalNormal
 from vaezoo.distributions.flowed import Flowed
+from vaezoo.distributions.kl import closed_form
 from vaezoo.distributions.standard_normal import StandardNormal
 from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate
@@ -45,6 +46,7 @@ PRIORS = {
     "autoregressive": partial(AutoregressivePrior, hidden=(9, 7)),
     "mixture of three": partial(AutoregressivePrior, hidden=(9,), components=3, order=(1, 0)),
 }
+P = StandardNormal((d,), torch.zeros((), dtype=torch.double))
 close = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-9)
 
 
@@ -168,6 +170,22 @@ def assert_elbo_of_the_diagonal_posterior(posterior, diagonal, x):
         with noise.seeded(3):
             weights.append(model.log_weights(x, 3))
     close(*weights)
+
+
+def test_rate_of_an_open_flow_is_the_closed_form_of_its_base(h):
+    q = IAFPosterior(VECTOR, gate=50.0).double()(h)
+    close(estimators.rate(q, P, q.rsample()), closed_form(q.base, P)(q.base, P))
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_rate_of_a_flow_has_the_mean_of_the_plain_estimate_and_less_variance(name, h):
+    q = trained(FLOWS[name](VECTOR), std=0.1)(h)
+    with torch.no_grad():
+        z = q.rsample((20_000,))
+        estimate, plain = estimators.rate(q, P, z), q.log_prob(z) - P.log_prob(z)  # [k, N]
+    error = (estimate - plain).std(0) / len(z) ** 0.5
+    assert ((estimate.mean(0) - plain.mean(0)).abs() < 5 * error).all()
+    assert (estimate.std(0) < 0.7 * plain.std(0)).all()
 
 
 def test_iaf_starts_near_the_diagonal_posterior(h):

@@ -1,5 +1,7 @@
 """How a process uses the machine that it runs on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -31,6 +33,18 @@ def prepare(hardware: Any) -> None:
     if hardware.threads:
         torch.set_num_threads(hardware.threads)
     torch.set_float32_matmul_precision(matmul_precision(hardware))
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Inside, float32 matrix products and convolutions are computed in float32, not in TF32 or bfloat16."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def check(hardware: Any) -> None:

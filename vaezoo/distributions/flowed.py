@@ -24,7 +24,7 @@ class Flowed(Distribution):
 
     def __init__(self, base: DiagonalNormal, flow: Callable[[Tensor], tuple[Tensor, Tensor]]) -> None:
         self.base, self.flow = base, flow
-        self._last: tuple[Tensor | None, Tensor | None] = (None, None)  # a draw, and log q of it
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None  # a draw, the z_0 it came from, and log|det| there
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     @property
@@ -45,7 +45,7 @@ class Flowed(Distribution):
     def rsample(self, sample_shape: _size = ()) -> Tensor:
         z_0 = self.base.rsample(sample_shape)
         z, log_det = self.flow(z_0)
-        self._last = (z, self.base.log_prob(z_0) - log_det)
+        self._last = (z, z_0, log_det)
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -54,7 +54,15 @@ class Flowed(Distribution):
         Raises:
             ValueError: ``value`` is another tensor.
         """
-        z, log_q = self._last
-        if value is not z or log_q is None:
+        z_0, log_det = self.origin(value)
+        return self.base.log_prob(z_0) - log_det
+
+    def origin(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The z_0 ``[..., B, d]`` that the tensor drawn last came from, and log|det| ``[..., B]`` there.
+
+        Raises:
+            ValueError: ``value`` is another tensor.
+        """
+        if self._last is None or value is not self._last[0]:
             raise ValueError("the density of a flow is known at the tensor that its last rsample or sample returned")
-        return log_q
+        return self._last[1:]

@@ -11,6 +11,7 @@ from vaezoo.batch import Batch
 from vaezoo.distributions import noise
 from vaezoo.ensemble.stacked import Ensemble
 from vaezoo.errors import UsageError
+from vaezoo.hardware import full_precision
 from vaezoo.schedules import Schedule
 from vaezoo.variant import TRAINING, Variant
 
@@ -42,6 +43,7 @@ def check_variant(model: Variant, name: str) -> None:
             refuse(name, f"its {type(module).__name__} keeps state that no gradient moves")
 
 
+@full_precision()
 def check_together(ensemble: Ensemble, members: Sequence[Variant], batch: Batch, name: str) -> None:
     """Compares loss and gradient of each member in the ensemble with its own, on a few examples.
 

@@ -13,9 +13,9 @@ from vaezoo.shapes import Shapes
 class FullPosterior(nn.Module):
     r"""Correlated normal latents, :math:`q(z|x) = \mathcal N(\mu(x), L(x) L(x)^T)` with L lower triangular.
 
-    :math:`L = \mathrm{diag}(\sigma)(I + N / d)` with N strictly lower triangular, the output of a linear layer. N
-    starts at zero, so that training starts from the diagonal posterior. Scaled by sigma and 1 / d, the first steps of
-    Adam add less noise to the codes than those of an unscaled N do.
+    :math:`L = \mathrm{diag}(\sigma)(I + N / d)` with N strictly lower triangular, :math:`N = W h / F + b` of the F
+    features h. N starts at zero, so that training starts from the diagonal posterior. Scaled so, a step of Adam moves N
+    as it moves a single weight; unscaled, d(d - 1)/2 entries that move at random drown the codes in noise.
 
     Args:
         shapes: reads ``features`` ``(F,)`` and ``latent`` ``(d,)``.
@@ -52,9 +52,13 @@ class FullPosterior(nn.Module):
         dtype = self.head.weight.dtype  # undoes autocast: rates need the precision
         mean, log_std = self.head(h).to(dtype).chunk(2, 1)  # [N, d] each
         n, d = mean.shape
-        entries = torch.cat([mean.new_ones(n, d), self.lower(h).to(dtype) / d], 1)
+        entries = torch.cat([mean.new_ones(n, d), self._below(h).to(dtype) / d], 1)
         unit = entries.new_zeros(n, d * d).index_copy(1, self.positions, entries).view(n, d, d)  # I + N / d
         return FullNormal(mean, log_std.clamp(*self.bounds).exp().unsqueeze(-1) * unit)
+
+    def _below(self, h: Tensor) -> Tensor:
+        """The entries of N, row by row, ``[N, d (d - 1) / 2]``."""
+        return nn.functional.linear(h, self.lower.weight / self.lower.in_features, self.lower.bias)
 
     def embed(self, z: Tensor) -> Tensor:
         """What the decoder reads."""

@@ -26,13 +26,13 @@ class IAFPosterior(nn.Module):
               \log|\det| = \sum_i \log \sigma_{t,i},\quad \sigma_t = \mathrm{sigmoid}(s_t)
 
     :math:`(m_t, s_t)` is a masked network of :math:`z_{t-1}` that also reads the encoder's features; the parameters of
-    planar and radial flows, in contrast, are the encoder's output.
+    planar and radial flows, in contrast, are the encoder's output. Training starts from :math:`m_t = 0`.
 
     Args:
         shapes: reads ``features`` ``(F,)`` and ``latent`` ``(d,)``.
         steps: T, the number of steps, >= 1.
         hidden: widths of the hidden layers of each step's network, at least one.
-        gate: where the bias of s starts, nats; the larger, the nearer training starts to the diagonal posterior.
+        gate: where s starts, nats; the larger, the nearer training starts to the diagonal posterior.
         log_std_min: lower bound of the base's log std, nats; a hard clamp.
         log_std_max: upper bound of the base's log std, nats; a hard clamp.
 
@@ -49,7 +49,7 @@ class IAFPosterior(nn.Module):
         shapes: Shapes,
         steps: int = 2,
         hidden: tuple[int, ...] = (320,),
-        gate: float = 2.0,
+        gate: float = 4.0,
         log_std_min: float = -7.0,
         log_std_max: float = 5.0,
     ) -> None:
@@ -60,6 +60,8 @@ class IAFPosterior(nn.Module):
         turned = [order[:: 1 - 2 * (t % 2)] for t in range(checked_steps(steps))]
         networks = [MADE(order, hidden, outputs=2, context=features) for order in turned]
         for network in networks:
+            nn.init.zeros_(network.last.weight)
+            nn.init.zeros_(network.last.bias[:d])
             nn.init.constant_(network.last.bias[d:], gate)
         self.networks = nn.ModuleList(networks)
 
