@@ -2,6 +2,6 @@
 
 import torch
 
-# torch's AVX512 kernels of log1p and expm1 (softplus, too) read constants under a mask. As long as nothing has needed
-# one, its page is not in memory, and the processor checks that anew each time: eight times slower, until this.
-torch.log1p(torch.full((16,), -1.0))
+# torch's AVX512 kernels of log1p and expm1, and so softplus, read a constant only where the argument is -0. As long as it
+# never was, the constant's page is not in memory and the read, though masked, slow: the kernel takes five times as long.
+torch.log1p(torch.full((16,), -0.0))
