@@ -89,7 +89,7 @@ def two_steps(cell: Cell) -> None:
             for update in stage.updates:
                 optimizer = optimizers.make(update.parameters, optimizers.options({**update.optimizer}))
                 for step in range(2):
-                    terms = update.terms(batch(data, step))
+                    terms = stage.terms(update, batch(data, step))
                     if terms is not None:
                         optimizer.zero_grad()
                         loss = terms.loss

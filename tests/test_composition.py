@@ -24,6 +24,11 @@ def test_no_combination_crashes(matrix):
     assert all(message.strip() for kind, message in found.values() if kind == "refused")
 
 
+@pytest.mark.parametrize(("variant", "likelihood"), [("vae_gan", "gaussian"), ("piwae", "bernoulli")])
+def test_players_that_share_a_pass_train(matrix, variant, likelihood):
+    assert matrix.outcome(matrix.Cell(variant, "diagonal", "standard", likelihood)) == ("trained", "")
+
+
 def test_a_crash_is_told_from_a_refusal(matrix, monkeypatch):
     cell = matrix.Cell("vae", "diagonal", "standard", "bernoulli")
     assert matrix.outcome(cell) == ("trained", "")
