@@ -204,11 +204,6 @@ class Variant(LightningModule, ABC):
 
     # -- one batch -------------------------------------------------------------------------------------------------
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        if isinstance(batch, Batch) and batch.x.device == device:  # as data in memory are
-            return batch
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
-
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         seen = self.batches_seen
         noise.reseed(TRAINING, self.seed, seen)

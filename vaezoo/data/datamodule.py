@@ -13,6 +13,7 @@ import torch.distributed as dist
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from vaezoo.batch import Batch
 from vaezoo.data.loader import EvalLoader, Order, TrainLoader
 from vaezoo.data.raw import Part, Raw
 from vaezoo.data.split import Split
@@ -174,6 +175,10 @@ class DataModule(LightningDataModule):
     def test_dataloader(self) -> EvalLoader:
         """Test batches in the order of the data."""
         return EvalLoader(self.split("test"), self.eval_batch_size, *self._ranks(), self.workers)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """The batch where the model is; data in memory are there already."""
+        return batch.to(device)
 
     def _raw(self) -> Raw:
         key = (self.name, str(self.root.absolute()), repr(sorted(self.options.items())), self.in_memory)
