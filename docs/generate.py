@@ -282,12 +282,12 @@ def orderings() -> str:
             models.setdefault(" ".join(chosen), []).append(run)
     rows = []
     for name, runs in models.items():
-        each = [run["nll"] for run in sorted(runs, key=lambda run: run["training"]["seed"])]
+        runs.sort(key=lambda run: run["training"]["seed"])
+        each = [run["nll"] for run in runs]
         active, mean = [str(run["active_units"]) for run in runs], sum(each) / len(each)
         rows.append((mean, f"| `{name}` | {number(mean)} | {', '.join(map(number, each))} | {', '.join(active)} |"))
-    return "\n".join(
-        ["| model | mean NLL | of each seed | active units |", "|---|---|---|---|", *dict(sorted(rows)).values()]
-    )
+    lines = ["| model | mean NLL | of each seed | active units |", "|---|---|---|---|"]
+    return "\n".join([*lines, *(row for _, row in sorted(rows))])
 
 
 def speed() -> str:

@@ -29,7 +29,7 @@ def rate(q: Distribution, p: Distribution, z: Tensor, per_dim: bool = False) -> 
     .. math:: \mathrm{KL}(q \| p) = \mathbb E_{z \sim q} [\log q(z) - \log p(z)]
 
     That of a flow is estimated as the closed form of its base q_0, where there is one, and what the flow adds to it: an
-    estimate without variance where the flow is the identity. The plain one has so much that early codes fall silent.
+    estimate without variance where the flow is the identity.
 
     .. math:: \mathrm{KL}(q \| p) = \mathrm{KL}(q_0 \| p) + \mathbb E_{z_0 \sim q_0} \left[\log p(z_0) - \log p(z)
               - \log\left|\det\frac{\partial z}{\partial z_0}\right|\right]

@@ -38,13 +38,14 @@ def prepare(hardware: Any) -> None:
 @contextmanager
 def full_precision() -> Iterator[None]:
     """Inside, float32 matrix products and convolutions are computed in float32, not in TF32 or bfloat16."""
-    before = torch.get_float32_matmul_precision()
+    products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
     try:
-        with torch.backends.cudnn.flags(allow_tf32=False):
-            yield
+        yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.allow_tf32 = convolutions
 
 
 def check(hardware: Any) -> None:

@@ -15,7 +15,7 @@ class FullPosterior(nn.Module):
 
     :math:`L = \mathrm{diag}(\sigma)(I + N / d)` with N strictly lower triangular, :math:`N = W h / F + b` of the F
     features h. N starts at zero, so that training starts from the diagonal posterior. Scaled so, a step of Adam moves N
-    as it moves a single weight; unscaled, d(d - 1)/2 entries that move at random drown the codes in noise.
+    as far as it moves a single weight.
 
     Args:
         shapes: reads ``features`` ``(F,)`` and ``latent`` ``(d,)``.
