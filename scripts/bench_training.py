@@ -4,9 +4,12 @@
 
 Prints a table and, as its last line, one JSON object; a key that was not measured is null.
 
-In each round every side trains a new model for two epochs, one side after the other in an order that rotates. Only the
-second epoch is timed, so that set-up and warm-up do not count; nobody validates, and what a run writes at its end does
-not count. A ratio is the median over the rounds of (images per second of vaezoo) / (those of the other side).
+In each round every side trains a new model for two epochs, in an order that rotates. Only the second epoch is timed, so
+that set-up and warm-up do not count; nobody validates, and what a run writes at its end does not count. Times are taken
+over blocks of 50 steps (a quarter of the steps, where there are under 200). The loop trains in turn with ours, one
+block each, and a ratio to it is the median over all pairs of neighbouring blocks: a machine may change its speed within
+a second. The others train one after the other; there a side's time is that of its median block, and a ratio is the
+median over the rounds of (images per second of vaezoo) / (those of the other side).
 
 All sides use the GPU where there is one, have equal networks and batches and score grey pixels k/255 by their binary
 cross-entropy:
@@ -35,6 +38,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
@@ -48,6 +52,7 @@ import hydra
 import numpy as np
 import torch
 import torch.nn.functional as F
+from laps import DEVICE, Laps, block, now
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
@@ -77,7 +82,6 @@ GOALS = {
     "list_seconds": "<= 1",
 }
 BATCH, CHANNELS = 128, (32, 64, 128, 256)
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 AS_THEY_COME = ("vs_pythae", "vs_torchvision_loader", "iw_vs_naive")  # with PyTorch's default matrix products
 GREY = ["likelihood=bernoulli", "likelihood.allow_relaxed=true"]
 CONV = ["latent=64", *(f"{part}=conv" for part in ("encoder", "decoder"))]
@@ -85,23 +89,28 @@ CONV += [f"{part}.channels={list(CHANNELS)}" for part in ("encoder", "decoder")]
 
 
 class Clock(Callback):
-    """Seconds of the last training epoch."""
+    """:class:`Laps` of the last training epoch."""
+
+    on_train_batch_start = on_before_zero_grad = on_before_backward = on_after_backward = None  # type: ignore
+    on_before_optimizer_step = None  # type: ignore
+
+    def __init__(self, steps: int, rival: Iterator[float] | None = None) -> None:
+        self.steps, self.rival = steps, rival
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.begin = now()
+        self.laps = Laps(self.steps, self.rival)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seconds = now() - self.begin
-
-
-def now() -> float:
-    """Seconds, once the GPU has done what it was given."""
-    if DEVICE == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter()
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.laps.step()
 
 
-def ours(overrides: list[str], steps: int, folder: Path, make: Callable[..., Variant] = build) -> float:
+def ours(
+    overrides: list[str],
+    steps: int,
+    folder: Path,
+    make: Callable[..., Variant] = build,
+    rival: Iterator[float] | None = None,
+) -> Laps:
     """:func:`vaezoo.train` up to the end of training, with a clock; ``make`` builds the model."""
     run_dir = folder / str(time.monotonic_ns())
     lengths = ["trainer.max_epochs=2", "trainer.check_val_every_n_epoch=3", f"trainer.limit_train_batches={steps}"]
@@ -112,27 +121,35 @@ def ours(overrides: list[str], steps: int, folder: Path, make: Callable[..., Var
     model = make(config, data.shapes(latent_shape(config.latent)))
     loggers = make_loggers(config.logger, run_dir, {}, resuming=False)
     trainer = _trainer(config, run_dir, model, loggers, Record(run_dir, config, data, model))
-    trainer.callbacks.insert(0, clock := Clock())  # first, so that the last checkpoint does not count
+    trainer.callbacks.append(clock := Clock(steps, rival))
     trainer.fit(model, datamodule=data)
     close(loggers)
-    return clock.seconds
+    return clock.laps
 
 
-def loop(loss: Callable[[Tensor], Tensor], parameters: Iterable[Tensor], x: Tensor, steps: int, batch: int) -> float:
-    """Training by hand; ``loss`` takes stored rows, on the device of ``x``."""
+def loop(
+    loss: Callable[[Tensor], Tensor], parameters: Iterable[Tensor], x: Tensor, steps: int, batch: int
+) -> Iterator[float]:
+    """Training by hand without end; yields the seconds of each block of a training of ``steps`` steps.
+
+    ``loss`` takes stored rows, on the device of ``x``.
+    """
     optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=True)
-    for _ in range(2):
-        begin, total = now(), torch.zeros((), device=x.device)
+    done, begin, total = 0, now(), torch.zeros((), device=x.device)
+    while True:
         for index in torch.randperm(len(x), device=x.device)[: steps * batch].split(batch):
             value = loss(x.index_select(0, index))
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
             total += value.detach()
-    return now() - begin
+            done += 1
+            if done % block(steps) == 0:
+                yield now() - begin
+                begin = now()
 
 
-def vae_loop(nets: Callable[[], nn.ModuleList], x: Tensor, steps: int) -> float:
+def vae_loop(nets: Callable[[], nn.ModuleList], x: Tensor, steps: int) -> Iterator[float]:
     """:func:`loop` for a VAE whose encoder and decoder ``nets`` makes."""
     encode, decode = pair = nets().to(DEVICE)
     return loop(lambda rows: minus_elbo(rows.float().div_(255), encode, decode), pair.parameters(), x, steps, BATCH)
@@ -186,8 +203,8 @@ def torchvision(root: Path, steps: int, folder: Path) -> float:
     """Lightning and torchvision as they come."""
     data = DataLoader(MNIST(str(root), transform=ToTensor()), batch_size=BATCH, shuffle=True)
     options = {"accelerator": DEVICE, "max_epochs": 2, "limit_train_batches": steps, "default_root_dir": folder}
-    Trainer(**options, callbacks=[clock := Clock()]).fit(Plain(), data)
-    return clock.seconds
+    Trainer(**options, callbacks=[clock := Clock(steps)]).fit(Plain(), data)
+    return clock.laps.seconds
 
 
 def pythae(x: Tensor, steps: int, folder: Path) -> float:
@@ -214,7 +231,7 @@ class Tiny(Variant):
         return Terms(distortion=(h - batch.x).square().sum(1), rate=h.square().sum(1))
 
 
-def tiny_loop(x: Tensor, steps: int) -> float:
+def tiny_loop(x: Tensor, steps: int) -> Iterator[float]:
     """:func:`loop` for the model of :class:`Tiny`."""
     layer = nn.Linear(16, 16).to(DEVICE)
 
@@ -233,10 +250,10 @@ class TinyPlain(LightningModule):
         self.layer = nn.Linear(16, 16)
 
     def on_train_epoch_start(self) -> None:
-        self.begin = now()
+        self.laps = Laps(self.trainer.num_training_batches)
 
-    def on_train_epoch_end(self) -> None:
-        self.seconds = now() - self.begin
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.laps.step()
 
     def training_step(self, x: Tensor, batch_idx: int) -> Tensor:
         h = self.layer(x)
@@ -264,7 +281,7 @@ def barebones(x: Tensor, steps: int) -> float:
     """Lightning's loop with all of its features off."""
     model = TinyPlain()
     Trainer(accelerator=DEVICE, max_epochs=2, barebones=True).fit(model, Rows(x, steps))
-    return model.seconds
+    return model.laps.seconds
 
 
 @torch.no_grad()
@@ -316,7 +333,7 @@ def measure(root: Path, folder: Path, wanted: list[str], count: int, quick: bool
         count: rounds.
         quick: do a few steps only, to see that everything runs.
     """
-    steps, conv_steps, tiny_steps, k, few = (3, 2, 20, 200, 2) if quick else (200, 40, 3000, 5000, 4)
+    steps, conv_steps, tiny_steps, k, few = (3, 2, 20, 200, 2) if quick else (400, 40, 3000, 5000, 4)
     data = DataModule("mnist", str(root), val_size=10_000)
     data.setup()
     digits, vectors = data.split("train").x.to(DEVICE), torch.rand(tiny_steps * 10, 16, device=DEVICE)
@@ -329,34 +346,40 @@ def measure(root: Path, folder: Path, wanted: list[str], count: int, quick: bool
     model = build(compose(mnist), data.shapes((20,))).to(DEVICE)
     x = data.split("test")[: 2 if quick else PIECE].x.to(DEVICE)
 
+    pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)  # ours, loop: seconds of a step
+
+    def beside(key: str, loop: Callable[[], Iterator[float]], overrides: list[str], steps: int, *make: Any) -> float:
+        laps = ours(overrides, steps, folder, *make, rival=loop() if key in wanted else None)
+        pairs[key] += [(a / laps.block, b / laps.block) for a, b in zip(laps.times, laps.others, strict=False)]
+        return laps.seconds
+
     mlps = {
-        "vs_loop": partial(vae_loop, dense, digits, steps),
         "vs_pythae": partial(pythae, digits, steps, folder),
         "vs_torchvision_loader": partial(torchvision, root, steps, folder),
     }
     if not find_spec("pythae"):
         del mlps["vs_pythae"]
-    conv_loop = partial(vae_loop, conv, grids, conv_steps)
-    ours_tiny = partial(ours, tiny, tiny_steps, folder, lambda config, shapes: Tiny(shapes, config.optimizer))
-    tinies = {"step_overhead_us": partial(tiny_loop, vectors, tiny_steps)}
-    tinies["vs_barebones"] = partial(barebones, vectors, tiny_steps)
-    groups: list[tuple[int, Callable[[], float], dict[str, Any]]] = [
-        (steps * BATCH, partial(ours, mnist, steps, folder), mlps),
-        (conv_steps * BATCH, partial(ours, padded, conv_steps, folder), {"conv_vs_loop": conv_loop}),
-        (tiny_steps * 8, ours_tiny, tinies),
-        (1, partial(batched, model, x, k), {"iw_vs_naive": partial(naive, model, x[:few], k)}),
+    mine = partial(beside, "vs_loop", partial(vae_loop, dense, digits, steps), mnist, steps)
+    mine_conv = partial(beside, "conv_vs_loop", partial(vae_loop, conv, grids, conv_steps), padded, conv_steps)
+    tiny_model = partial(beside, "step_overhead_us", partial(tiny_loop, vectors, tiny_steps), tiny, tiny_steps)
+    mine_tiny = partial(tiny_model, lambda config, shapes: Tiny(shapes, config.optimizer))
+    groups: list[tuple[str, int, Callable[[], float], dict[str, Any]]] = [
+        ("vs_loop", steps * BATCH, mine, mlps),
+        ("conv_vs_loop", conv_steps * BATCH, mine_conv, {}),
+        ("step_overhead_us", tiny_steps * 8, mine_tiny, {"vs_barebones": partial(barebones, vectors, tiny_steps)}),
+        ("", 1, partial(batched, model, x, k), {"iw_vs_naive": partial(naive, model, x[:few], k)}),
     ]
     found: dict[str, float | None] = dict.fromkeys(GOALS)
-    for images, mine, others in groups:
+    for beside_key, images, mine, others in groups:
         others = {key: side for key, side in others.items() if key in wanted}
-        if others:
-            times = alternate({"ours": mine, **others}, count, images)
+        if not others and beside_key not in wanted:
+            continue
+        times = alternate({"ours": mine, **others}, count, images)
         for key in others:
-            pairs = zip(times["ours"], times[key], strict=True)
-            if key == "step_overhead_us":
-                found[key] = median((a - b) / tiny_steps * 1e6 for a, b in pairs)
-            else:
-                found[key] = median(b / a for a, b in pairs)
+            found[key] = median(b / a for a, b in zip(times["ours"], times[key], strict=True))
+        if beside_key in wanted:
+            overhead = beside_key == "step_overhead_us"
+            found[beside_key] = median((a - b) * 1e6 if overhead else b / a for a, b in pairs[beside_key])
     for key, argument in (("help_seconds", "--help"), ("list_seconds", "list")):
         if key in wanted:
             found[key] = median(command(argument) for _ in range(count))

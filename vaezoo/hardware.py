@@ -13,23 +13,30 @@ from vaezoo.sweep.slots import processes
 def matmul_precision(hardware: Any) -> str:
     """The mode of float32 matrix products that ``config.hardware`` comes to on this machine.
 
-    ``auto`` is TF32 (``high``) on a GPU, oneDNN's (``medium``) on a CPU with AVX512, where it may be twice as fast as
-    MKL, and else ``highest``.
+    ``auto`` is TF32 (``high``) on a GPU, oneDNN's (``medium``) on a CPU with AVX512 and no bfloat16 units (AMX), where
+    it is float32 too and may be twice as fast as MKL, and else ``highest``.
     """
     if hardware.matmul_precision != "auto":
         return hardware.matmul_precision
     if accelerator(hardware) == "cuda":
         return "high"
-    return "medium" if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else "highest"
+    wide = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return "medium" if wide and not torch.cpu._is_amx_tile_supported() else "highest"
 
 
 def prepare(hardware: Any) -> None:
-    """Checks ``config.hardware`` against this machine; sets the threads and the matrix products of this process.
+    """Checks ``config.hardware`` against this machine; sets the threads and the arithmetic of this process.
+
+    Denormal numbers (below 1e-38 in float32) count as 0 on CPUs: Adam's means of gradients that have become 0 shrink
+    into them, and some processors compute with them far more slowly. Threads that computed before this call keep their
+    mode.
 
     Raises:
         UsageError: as :func:`check`.
     """
     check(hardware)
+    if accelerator(hardware) == "cpu":
+        torch.set_flush_denormal(hardware.get("flush_denormal", False))  # runs of earlier versions have no such key
     if hardware.threads:
         torch.set_num_threads(hardware.threads)
     torch.set_float32_matmul_precision(matmul_precision(hardware))

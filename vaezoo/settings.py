@@ -80,6 +80,7 @@ class Hardware:
     num_nodes: int = 1
     precision: Literal["32-true", "64-true", "bf16-true", "16-true", "bf16-mixed", "16-mixed"] = "32-true"
     matmul_precision: Literal["auto", "highest", "high", "medium"] = "auto"
+    flush_denormal: bool = True
     threads: int | None = None
     workers: int = 0
     ensemble: int | dict[str, list[float]] = 1
