@@ -12,7 +12,6 @@ from vaezoo import choices, completion, describe, registry, runs, samplers, sett
 from vaezoo.comparison import Comparison, compare
 from vaezoo.errors import UsageError
 from vaezoo.figures import figure as figures
-from vaezoo.sweep import command as sweep
 from vaezoo.tables import table as tables
 
 EXAMPLES = """\
@@ -63,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _train(arguments[1:])
     try:
         if arguments[:1] == ["sweep"]:
+            from vaezoo.sweep import command as sweep
+
             return sweep.main(arguments[1:], _train)
         given = _parser().parse_args(arguments)
         return given.run(given)
