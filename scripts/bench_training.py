@@ -15,8 +15,8 @@ All sides use the GPU where there is one, have equal networks and batches and sc
 cross-entropy:
 
 - ours: what ``vaezoo train`` does by default, with progress bar, CSV log and checkpoints
-- loop: plain PyTorch over a uint8 tensor in the memory of the device, with our optimizer (fused Adam) and our matrix
-  products
+- loop: plain PyTorch over a uint8 tensor in the memory of the device, with our optimizer (fused Adam), our matrix
+  products and our denormal numbers; the sides that follow have PyTorch's defaults
 - pythae: its VAE and BaseTrainer as they come (``pip install --no-deps pythae==0.1.2 cloudpickle imageio``)
 - torchvision: Lightning's Trainer as it comes, a DataLoader of torchvision's MNIST, the loss logged in each step
 
@@ -52,7 +52,7 @@ import hydra
 import numpy as np
 import torch
 import torch.nn.functional as F
-from laps import DEVICE, Laps, block, now
+from laps import DEVICE, Laps, as_it_comes, block, now
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ from vaezoo.callbacks.loggers import close, make_loggers
 from vaezoo.callbacks.record import Record
 from vaezoo.data.datamodule import DataModule
 from vaezoo.evaluate.evaluate import PIECE
-from vaezoo.hardware import matmul_precision
+from vaezoo.hardware import matmul_precision, prepare
 from vaezoo.train import _prepare, _trainer
 from vaezoo.variational import Variational
 
@@ -82,7 +82,7 @@ GOALS = {
     "list_seconds": "<= 1",
 }
 BATCH, CHANNELS = 128, (32, 64, 128, 256)
-AS_THEY_COME = ("vs_pythae", "vs_torchvision_loader", "iw_vs_naive")  # with PyTorch's default matrix products
+AS_THEY_COME = ("vs_pythae", "vs_torchvision_loader", "iw_vs_naive")  # with PyTorch's default arithmetic
 GREY = ["likelihood=bernoulli", "likelihood.allow_relaxed=true"]
 CONV = ["latent=64", *(f"{part}=conv" for part in ("encoder", "decoder"))]
 CONV += [f"{part}.channels={list(CHANNELS)}" for part in ("encoder", "decoder")]
@@ -315,9 +315,9 @@ def alternate(sides: dict[str, Callable[[], float]], count: int, images: int) ->
     times: dict[str, list[float]] = {name: [] for name in names}
     for k in range(count):
         for name in names[k % len(names) :] + names[: k % len(names)]:
-            torch.set_float32_matmul_precision("highest" if name in AS_THEY_COME else chosen)
+            torch.set_float32_matmul_precision(chosen)
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                times[name].append(sides[name]())
+                times[name].append(as_it_comes(sides[name]) if name in AS_THEY_COME else sides[name]())
     for name, seconds in times.items():
         print(f"  {name:24}{images / median(seconds):10.1f} images/s", flush=True)
     return times
@@ -399,6 +399,7 @@ def main() -> None:
         parser.error(f"--only: no {', '.join(unknown)} among {', '.join(GOALS)}")
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
+    prepare(compose().hardware)  # before the threads that help this one start
     machine = torch.cuda.get_device_name() if DEVICE == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"torch {torch.__version__}, {machine}", flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,8 @@
 """The time that a training takes, beside a rival that trains in turn with it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 import torch
@@ -50,3 +51,22 @@ class Laps:
 def block(steps: int) -> int:
     """Steps of one block."""
     return min(50, max(1, steps // 4))
+
+
+def as_it_comes(side: Callable[[], float]) -> float:
+    """What ``side`` gives with PyTorch's own arithmetic.
+
+    It runs in a thread of its own, for the threads that help a thread compute keep its mode for denormal numbers.
+    """
+
+    def run() -> float:
+        torch.set_flush_denormal(False)
+        return side()
+
+    chosen = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with ThreadPoolExecutor(1) as alone:
+            return alone.submit(run).result()
+    finally:
+        torch.set_float32_matmul_precision(chosen)
