@@ -19,15 +19,8 @@ from statistics import median
 def speed(flush: bool, folder: Path, overrides: list[str]) -> float:
     """Images per second of one training."""
     run = folder / str(flush)
-    command = [
-        sys.executable,
-        "-m",
-        "vaezoo",
-        "train",
-        f"run_dir={run}",
-        f"hardware.flush_denormal={flush}",
-        *overrides,
-    ]
+    chosen = [f"run_dir={run}", f"hardware.flush_denormal={flush}", *overrides]
+    command = [sys.executable, "-m", "vaezoo", "train", *chosen]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return json.loads((run / "run.json").read_text())["images_per_second"]
 

@@ -10,7 +10,7 @@ Both sides have equal networks (784-400-400 and back, 20 latents, or one code of
 digits, equal numbers of samples (10), of pseudo-inputs (50) and of codes (512), and are otherwise as they come: ours is
 what ``vaezoo train`` does with progress bar, CSV log and checkpoints; theirs is the trainer that pythae chooses
 (``pip install --no-deps pythae==0.1.2 cloudpickle imageio``), with PyTorch's default arithmetic. 390 batches are an
-epoch; what denormal numbers cost appears after several hundred.
+epoch, long enough for denormal numbers to appear.
 
 The two are made equal where they differ in work rather than in speed. pythae's FactorVAE trains its VAE on one half of
 a batch and permutes the codes of the other, so it gets batches of 256, of which 128 count; its critic gets our six

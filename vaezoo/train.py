@@ -28,7 +28,6 @@ from vaezoo.evaluate.evaluate import evaluate, write_results
 from vaezoo.files import write
 from vaezoo.hardware import prepare, strategy_name
 from vaezoo.meters import NotFiniteError
-from vaezoo.precision import FullPrecision
 from vaezoo.runs import CONFIG, FINAL, hold
 from vaezoo.variant import Variant
 
@@ -149,14 +148,12 @@ def _prepare(config: DictConfig) -> None:
 
 def _trainer(config: DictConfig, run_dir: Path, model: Variant, loggers: list, record: Callback) -> Trainer:
     hardware, options = config.hardware, config.trainer
-    full = hardware.precision == "32-true" and hardware.strategy != "fsdp"
     return Trainer(
         accelerator=hardware.accelerator,
         devices=hardware.devices,
         num_nodes=hardware.num_nodes,
         strategy=_strategy(strategy_name(hardware), model),
-        precision=None if full else hardware.precision,
-        plugins=[FullPrecision()] if full else None,
+        precision=hardware.precision,
         max_epochs=options.max_epochs,
         accumulate_grad_batches=options.accumulate,
         check_val_every_n_epoch=options.check_val_every_n_epoch,
