@@ -2,6 +2,7 @@
 
 import csv
 import math
+import pickle
 from copy import deepcopy
 
 import pytest
@@ -192,12 +193,43 @@ def test_learning_rates_have_these_values(given, values):
 def test_optimizer_gets_the_options_it_knows():
     chosen = optimizers.options({"name": "adamw", "lr": 0.1, "betas": [0.5, 0.9], "weight_decay": 0.2})
     optimizer = optimizers.make([nn.Parameter(torch.zeros(3))], chosen)
-    assert type(optimizer) is torch.optim.AdamW
+    assert isinstance(optimizer, torch.optim.AdamW)
     assert {key: optimizer.defaults[key] for key in ("lr", "betas", "weight_decay")} == {
         "lr": 0.1,
         "betas": (0.5, 0.9),
         "weight_decay": 0.2,
     }
+
+
+@pytest.mark.parametrize("cls", [torch.optim.Adam, torch.optim.AdamW])
+def test_steps_of_an_optimizer_are_those_of_torch(cls):
+    torch.manual_seed(0)
+    ours = [nn.Parameter(torch.randn(shape)) for shape in ((5, 3), (3,), ())]
+    theirs = deepcopy(ours)
+    chosen = optimizers.options({"name": cls.__name__.lower(), "weight_decay": 0.1})
+    optimizer, other = optimizers.make(ours, chosen), cls(theirs, lr=1e-3, weight_decay=0.1, fused=True)
+    kept = []
+    for number in range(12):
+        if number == 4:
+            optimizer.load_state_dict(deepcopy(optimizer.state_dict()))
+        if number == 8:
+            optimizer = pickle.loads(pickle.dumps(optimizer))
+            ours = optimizer.param_groups[0]["params"]
+        optimizer.param_groups[0]["lr"] = other.param_groups[0]["lr"] = 0.01 * number
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        if number in (0, 6):
+            ours[1].grad = theirs[1].grad = None
+        kept.append(optimizer._lists is not None)
+        assert optimizer.step(lambda: 3.0) == 3.0
+        other.step()
+        for p, q in zip(ours, theirs, strict=True):
+            assert torch.equal(p, q)
+            for name, value in other.state.get(q, {}).items():
+                assert torch.equal(optimizer.state[p][name], value)
+    # a step without a gradient, without a state, or after a load is torch's own
+    assert kept == [False, False, True, True, False, True, True, True, False, True, True, True]
 
 
 def test_players_that_share_a_pass_have_the_gradients_of_their_own_losses_at_the_same_weights(digits):

@@ -1,10 +1,10 @@
 """Optimizers and their learning-rate schedule from the ``optimizer`` options."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vaezoo.errors import UsageError, near
 from vaezoo.schedules import Schedule
@@ -20,7 +20,67 @@ DEFAULTS: dict[str, Any] = {
     "final": 0.0,
     "clip": None,
 }
-NAMES = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+class _Kept(torch.optim.Optimizer):
+    """Keeps the lists of tensors that torch's fused optimizers make anew in each step: the same kernel, the same bits.
+
+    So it is on CPUs, where every parameter has a gradient and the same type; any other step is torch's own.
+    """
+
+    kernel: Callable[..., None]
+    _lists: list[list[Tensor]] | None = None
+
+    def step(self, closure: Any = None) -> Any:
+        """One step, after the closure, whose value it returns."""
+        loss = closure() if closure is not None else None
+        group, *others = self.param_groups
+        gradients = [parameter.grad for parameter in group["params"]]
+        if self._lists is None or others or any(gradient is None for gradient in gradients):
+            super().step()
+            self._lists = None if others else self._made(group["params"])
+            return loss
+        means, squares, steps = self._lists
+        with torch.no_grad():
+            torch._foreach_add_(steps, 1)
+            self.kernel(
+                group["params"],
+                gradients,
+                means,
+                squares,
+                [],
+                steps,
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+        return loss
+
+    def _made(self, parameters: list[nn.Parameter]) -> list[list[Tensor]] | None:
+        kinds = {(parameter.device.type, parameter.dtype) for parameter in parameters}
+        states = [self.state.get(parameter) for parameter in parameters]
+        if len(kinds) != 1 or "cpu" not in kinds.pop() or not all(states):
+            return None
+        return [[state[name] for state in states if state] for name in ("exp_avg", "exp_avg_sq", "step")]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lists = None
+
+
+class Adam(_Kept, torch.optim.Adam):
+    kernel = staticmethod(torch._fused_adam_)
+
+
+class AdamW(_Kept, torch.optim.AdamW):
+    kernel = staticmethod(torch._fused_adamw_)
+
+
+NAMES = {"adam": Adam, "adamw": AdamW}
 
 
 def options(given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -84,8 +85,8 @@ class Variant(LightningModule, ABC):
             self._stages = list(self.programme())
         return self._stages
 
-    @property  # type: ignore[misc]
-    def automatic_optimization(self) -> bool:
+    @cached_property  # Lightning asks five times in a step
+    def automatic_optimization(self) -> bool:  # type: ignore[override]
         """True if every stage has one update."""
         return all(len(stage.updates) == 1 for stage in self.stages)
 
@@ -232,10 +233,12 @@ class Variant(LightningModule, ABC):
     training_step.__signature__ = inspect.signature(training_step)  # type: ignore[attr-defined]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        clip, sharded = self.optimizer_options["clip"], getattr(self.trainer.model, "clip_grad_norm_", None)
-        if clip is not None and sharded:
+        clip = self.optimizer_options["clip"]
+        if clip is None:
+            return
+        if sharded := getattr(self.trainer.model, "clip_grad_norm_", None):
             sharded(clip)  # the norm over all shares
-        elif clip is not None:
+        else:
             moved = [p for group in optimizer.param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(moved, clip, foreach=False)
 

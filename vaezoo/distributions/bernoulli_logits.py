@@ -28,8 +28,9 @@ class BernoulliLogits(Distribution):
         super().__init__(logits.shape[:-event_dims], logits.shape[-event_dims:], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        # Broadcasting makes a view: measured faster than a matrix product with value, forward and backward.
-        value, logits = torch.broadcast_tensors(value, self.logits)
+        logits = self.logits
+        if value.shape != logits.shape:  # a view: measured faster than a matrix product, forward and backward
+            value, logits = torch.broadcast_tensors(value, logits)
         # F.binary_cross_entropy_with_logits computes the same, but takes five times as long under torch.vmap.
         # Beyond the threshold softplus(a) is a: exact in float64 from 37 on.
         minus_each = torch.addcmul(F.softplus(logits, threshold=40), value, logits, value=-1)

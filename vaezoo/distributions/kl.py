@@ -64,7 +64,7 @@ def closed_form(q: Distribution, p: Distribution) -> ClosedForm | None:
 
 @register(DiagonalNormal, StandardNormal, per_dim=True)
 def _diagonal_standard(q: DiagonalNormal, p: StandardNormal) -> Tensor:
-    return 0.5 * (q.mean.square() + torch.expm1(2 * q.log_std)) - q.log_std
+    return 0.5 * torch.addcmul(torch.expm1(2 * q.log_std), q.mean, q.mean) - q.log_std
 
 
 @register(DiagonalNormal, DiagonalNormal, per_dim=True)

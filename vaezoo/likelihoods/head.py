@@ -45,9 +45,9 @@ class Head(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """Parameters ``[*lead, parameters, *event]``, at least float32, from features ``[*lead, *features]``."""
         lead = h.shape[: h.ndim - len(self.features)]
-        h = h.reshape(-1, *self.features)
+        h = h if len(lead) == 1 else h.reshape(-1, *self.features)
         out = self.layer(h if isinstance(self.layer, nn.Conv2d) else h.flatten(1))
-        out = out.to(torch.promote_types(out.dtype, torch.float32))  # densities are float32 under autocast
+        out = out.float() if out.dtype.itemsize < 4 else out  # densities are float32 under autocast
         return out.reshape(*lead, -1, *self.event)
 
 

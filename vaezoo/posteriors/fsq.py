@@ -62,7 +62,7 @@ class FSQPosterior(Quantizer):
 
     def look_up(self, codes: Tensor) -> Tensor:
         digits = codes.squeeze(-2).unsqueeze(-1) // self.places % self.levels  # [*, P, d]
-        return (digits - self.reach).to(next(self.head.parameters()).dtype) / self.reach
+        return (digits - self.reach).to(self.head.weight.dtype) / self.reach
 
     @property
     def reach(self) -> Tensor:

@@ -8,7 +8,7 @@ from vaezoo.errors import UsageError
 from vaezoo.shapes import Shapes
 
 
-def head(shapes: Shapes, outputs: tuple[int, ...]) -> nn.Module:
+def head(shapes: Shapes, outputs: tuple[int, ...]) -> nn.Linear | nn.Conv2d:
     """A linear layer for vector features, which gives the outputs flat; a 1x1 convolution for grids.
 
     Args:

@@ -42,8 +42,7 @@ class LaplacePosterior(nn.Module):
 
     def forward(self, h: Tensor) -> DiagonalLaplace:
         """q(z|x) of features ``h [N, *features]``."""
-        weight = next(self.head.parameters())
-        parameters = self.head(h).to(weight.dtype)  # undoes autocast: rates need the precision
+        parameters = self.head(h).to(self.head.weight.dtype)  # undoes autocast: rates need the precision
         mean, log_scale = parameters.reshape(-1, 2, *self.latent).unbind(1)  # [N, *latent] each
         return DiagonalLaplace(mean, log_scale.clamp(*self.bounds), event_dims=len(self.latent))
 

@@ -62,7 +62,7 @@ class LFQPosterior(Quantizer):
 
     def look_up(self, codes: Tensor) -> Tensor:
         bits = codes.squeeze(-2).unsqueeze(-1) // self.places % 2  # [*, P, d]
-        return bits.to(next(self.head.parameters()).dtype) * 2 - 1
+        return bits.to(self.head.weight.dtype) * 2 - 1
 
 
 def bit_entropy(logits: Tensor) -> Tensor:

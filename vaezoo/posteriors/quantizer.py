@@ -56,7 +56,7 @@ class Quantizer(nn.Module, ABC):
 
     def vectors(self, h: Tensor) -> Tensor:
         """What is quantised, ``[B, *embedded]``, of features ``h [B, *features]``."""
-        dtype = next(self.head.parameters()).dtype  # undoes autocast: neighbours need the precision
+        dtype = self.head.weight.dtype  # undoes autocast: neighbours need the precision
         return self.head(h).to(dtype).reshape(-1, *self.embedded)
 
     def forward(self, h: Tensor) -> Codes:
