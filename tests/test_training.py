@@ -221,7 +221,7 @@ def test_steps_of_an_optimizer_are_those_of_torch(cls):
             q.grad = p.grad.clone()
         if number in (0, 6):
             ours[1].grad = theirs[1].grad = None
-        kept.append(optimizer._lists is not None)
+        kept.append(optimizer._kept is not None)
         assert optimizer.step(lambda: 3.0) == 3.0
         other.step()
         for p, q in zip(ours, theirs, strict=True):

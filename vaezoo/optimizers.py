@@ -29,27 +29,22 @@ class _Kept(torch.optim.Optimizer):
     """
 
     kernel: Callable[..., None]
-    _lists: list[list[Tensor]] | None = None
+    _kept: tuple[Tensor, list[list[Tensor]]] | None = None  # numbers of steps; means, squares and each number of steps
 
     def step(self, closure: Any = None) -> Any:
         """One step, after the closure, whose value it returns."""
         loss = closure() if closure is not None else None
         group, *others = self.param_groups
         gradients = [parameter.grad for parameter in group["params"]]
-        if self._lists is None or others or any(gradient is None for gradient in gradients):
+        if self._kept is None or others or any(gradient is None for gradient in gradients):
             super().step()
-            self._lists = None if others else self._made(group["params"])
+            self._kept = None if others else self._made(group["params"])
             return loss
-        means, squares, steps = self._lists
+        numbers, (means, squares, steps) = self._kept
         with torch.no_grad():
-            torch._foreach_add_(steps, 1)
+            numbers.add_(1)
             self.kernel(
-                group["params"],
-                gradients,
-                means,
-                squares,
-                [],
-                steps,
+                *(group["params"], gradients, means, squares, [], steps),
                 lr=group["lr"],
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
@@ -60,16 +55,19 @@ class _Kept(torch.optim.Optimizer):
             )
         return loss
 
-    def _made(self, parameters: list[nn.Parameter]) -> list[list[Tensor]] | None:
+    def _made(self, parameters: list[nn.Parameter]) -> tuple[Tensor, list[list[Tensor]]] | None:
         kinds = {(parameter.device.type, parameter.dtype) for parameter in parameters}
-        states = [self.state.get(parameter) for parameter in parameters]
-        if len(kinds) != 1 or "cpu" not in kinds.pop() or not all(states):
+        states = [state for parameter in parameters if (state := self.state.get(parameter))]
+        if len(kinds) != 1 or "cpu" not in kinds.pop() or len(states) < len(parameters):
             return None
-        return [[state[name] for state in states if state] for name in ("exp_avg", "exp_avg_sq", "step")]
+        numbers = torch.stack([state["step"] for state in states])
+        for state, number in zip(states, numbers, strict=True):
+            state["step"] = number  # a view, so that one addition counts for all
+        return numbers, [[state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step")]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._lists = None
+        self._kept = None
 
 
 class Adam(_Kept, torch.optim.Adam):

@@ -30,8 +30,8 @@ class Bernoulli(nn.Module):
     def __init__(self, shapes: Shapes, allow_relaxed: bool = False) -> None:
         super().__init__()
         self.allow_relaxed = allow_relaxed
-        self.head = Head(shapes, [start_mean(shapes, margin=0.5 / (shapes.train_size + 1)).logit()])
+        self.head = Head(shapes, start_mean(shapes, margin=0.5 / (shapes.train_size + 1)).logit())
         self.event_dims = len(shapes.event)
 
     def forward(self, h: Tensor) -> BernoulliLogits:
-        return BernoulliLogits(self.head(h).squeeze(self.head.dim), self.event_dims)
+        return BernoulliLogits(self.head(h), self.event_dims)

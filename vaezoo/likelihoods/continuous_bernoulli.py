@@ -30,8 +30,8 @@ class ContinuousBernoulli(nn.Module):
 
     def __init__(self, shapes: Shapes) -> None:
         super().__init__()
-        self.head = Head(shapes, [start_mean(shapes, margin=0.5 / (shapes.train_size + 1)).logit()])
+        self.head = Head(shapes, start_mean(shapes, margin=0.5 / (shapes.train_size + 1)).logit())
         self.event_dims = len(shapes.event)
 
     def forward(self, h: Tensor) -> ContinuousBernoulliLogits:
-        return ContinuousBernoulliLogits(self.head(h).squeeze(self.head.dim), self.event_dims)
+        return ContinuousBernoulliLogits(self.head(h), self.event_dims)

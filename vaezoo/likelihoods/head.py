@@ -18,23 +18,23 @@ class Head(nn.Module):
     Args:
         shapes: ``features`` and ``event`` are read.
         starts: for each parameter of a value, what it is before training where h = 0, ``[*event]``; a convolution
-            starts from the average over positions.
+            starts from the average over positions. One tensor in place of a list: the parameter has no dimension.
 
     Raises:
         UsageError: features and event are grids of different sizes.
     """
 
-    def __init__(self, shapes: Shapes, starts: Sequence[Tensor]) -> None:
+    def __init__(self, shapes: Shapes, starts: Sequence[Tensor] | Tensor) -> None:
         super().__init__()
         features, event = shapes.features, shapes.event
-        self.features, self.event = features, event
+        bias = starts.unsqueeze(0) if isinstance(starts, Tensor) else torch.stack(list(starts))  # [parameters, *event]
+        self.features, self.outputs = features, event if isinstance(starts, Tensor) else tuple(bias.shape)
         self.dim = -1 - len(event)  # dimension of the output that counts parameters
-        bias = torch.stack(list(starts))  # [parameters, *event]
         self.layer: nn.Linear | nn.Conv2d
         if len(features) == 3 and len(event) == 3:
             if features[1:] != event[1:]:
                 raise UsageError(f"the decoder ends in a grid of {features[1:]} and the data are {event[1:]} pictures")
-            self.layer = nn.Conv2d(features[0], len(starts) * event[0], 1)
+            self.layer = nn.Conv2d(features[0], len(bias) * event[0], 1)
             bias = bias.mean((-2, -1))
         else:
             self.layer = nn.Linear(prod(features), bias.numel())
@@ -48,7 +48,7 @@ class Head(nn.Module):
         h = h if len(lead) == 1 else h.reshape(-1, *self.features)
         out = self.layer(h if isinstance(self.layer, nn.Conv2d) else h.flatten(1))
         out = out.float() if out.dtype.itemsize < 4 else out  # densities are float32 under autocast
-        return out.reshape(*lead, -1, *self.event)
+        return out.reshape(*lead, *self.outputs)
 
 
 def start_mean(shapes: Shapes, margin: float = 0.0) -> Tensor:
