@@ -1,5 +1,6 @@
 """What ``hardware`` sets in a process."""
 
+import platform
 import subprocess
 import sys
 
@@ -15,6 +16,18 @@ from vaezoo.hardware import prepare
 prepare(vaezoo.compose(["hardware=cpu", "hardware.threads=2", "hardware.flush_denormal={flush}"]).hardware)
 tiny = torch.ones(1 << 20, dtype=torch.int32).view(torch.float32)  # a denormal number, enough of them for two threads
 print((tiny * 1.0 == 0).float().mean().item())
+"""
+
+KEPT = """
+import resource, torch, vaezoo
+from vaezoo.hardware import prepare
+prepare(vaezoo.compose(["hardware=cpu", "hardware.keep_memory={keep}"]).hardware)
+def cleared():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(1 << 24)  # 64 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+for _ in range(5): cleared()
+print(max(cleared() for _ in range(5)) * resource.getpagesize() / (1 << 26))
 """
 
 
@@ -40,3 +53,11 @@ def test_denormal_numbers_count_as_zero_in_every_thread(flush, share):
     done = subprocess.run([sys.executable, "-c", FLUSHED.format(flush=flush)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == share
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept by glibc's malloc")
+@pytest.mark.parametrize(("keep", "least", "most"), [("true", 0, 0.01), ("false", 0.9, 1.1)])
+def test_memory_of_tensors_is_kept(keep, least, most):
+    done = subprocess.run([sys.executable, "-c", KEPT.format(keep=keep)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert least <= float(done.stdout) <= most  # share of a tensor's pages that the kernel had to clear

@@ -1,5 +1,7 @@
 """How a process uses the machine that it runs on."""
 
+import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,6 +10,8 @@ import torch
 
 from vaezoo.errors import UsageError
 from vaezoo.sweep.slots import processes
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 def matmul_precision(hardware: Any) -> str:
@@ -29,7 +33,7 @@ def prepare(hardware: Any) -> None:
 
     Denormal numbers (below 1e-38 in float32) count as 0 on CPUs: Adam's means of gradients that have become 0 shrink
     into them, and some processors compute with them far more slowly. Threads that computed before this call keep their
-    mode.
+    mode. :func:`keep_memory` is for CPUs too.
 
     Raises:
         UsageError: as :func:`check`.
@@ -37,9 +41,23 @@ def prepare(hardware: Any) -> None:
     check(hardware)
     if accelerator(hardware) == "cpu":
         torch.set_flush_denormal(hardware.get("flush_denormal", False))  # runs of earlier versions have no such key
+        if hardware.get("keep_memory", False):
+            keep_memory()
     if hardware.threads:
         torch.set_num_threads(hardware.threads)
     torch.set_float32_matmul_precision(matmul_precision(hardware))
+
+
+def keep_memory() -> None:
+    """Memory that tensors give back stays with this process while it lives, where its malloc is glibc's.
+
+    By default glibc maps each tensor of over 32 MiB anew and returns what is free at the heap's end; the kernel then
+    clears every page again. See ``man mallopt``.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, -1)
 
 
 @contextmanager

@@ -81,6 +81,7 @@ class Hardware:
     precision: Literal["32-true", "64-true", "bf16-true", "16-true", "bf16-mixed", "16-mixed"] = "32-true"
     matmul_precision: Literal["auto", "highest", "high", "medium"] = "auto"
     flush_denormal: bool = True
+    keep_memory: bool = True
     threads: int | None = None
     workers: int = 0
     ensemble: int | dict[str, list[float]] = 1
