@@ -23,7 +23,7 @@ from vaezoo.evaluate.quality import quality as quality_of
 from vaezoo.evaluate.results import format_results as format_results
 from vaezoo.evaluate.results import write_results
 from vaezoo.evaluate.undefined import EVALUATION, rate_is, remarks, undefined
-from vaezoo.hardware import matmul_precision
+from vaezoo.hardware import keep_memory, matmul_precision
 from vaezoo.variant import Variant
 from vaezoo.variational import Variational
 
@@ -131,6 +131,8 @@ def evaluate_run(
 
     model, datamodule = load(run_dir), load_data(run_dir)
     config = OmegaConf.load(Path(run_dir) / CONFIG)
+    if config.hardware.get("keep_memory", False):  # runs of earlier versions have no such key
+        keep_memory()
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(matmul_precision(config.hardware))
     try:
