@@ -15,8 +15,8 @@ All sides use the GPU where there is one, have equal networks and batches and sc
 cross-entropy:
 
 - ours: what ``vaezoo train`` does by default, with progress bar, CSV log and checkpoints
-- loop: plain PyTorch over a uint8 tensor in the memory of the device, with our optimizer (fused Adam), our matrix
-  products and our denormal numbers; the sides that follow have PyTorch's defaults
+- loop: plain PyTorch over a uint8 tensor in the memory of the device, with torch's fused Adam, our matrix products
+  and our denormal numbers; the sides that follow have PyTorch's defaults, but memory stays with the process for all
 - pythae: its VAE and BaseTrainer as they come (``pip install --no-deps pythae==0.1.2 cloudpickle imageio``)
 - torchvision: Lightning's Trainer as it comes, a DataLoader of torchvision's MNIST, the loss logged in each step
 

@@ -3,6 +3,7 @@ import torch
 from torch import distributions as td
 
 from vaezoo.distributions import kl, noise
+from vaezoo.distributions.bernoulli_logits import BernoulliLogits
 from vaezoo.distributions.diagonal_normal import DiagonalNormal
 from vaezoo.distributions.full_normal import FullNormal
 from vaezoo.distributions.normal_mixture import NormalMixture
@@ -127,6 +128,19 @@ def test_full_equals_diagonal_where_nothing_is_off_the_diagonal():
     torch.testing.assert_close(same.log_prob(x), q.log_prob(x))
     for p in (diagonal(dtype=torch.double), StandardNormal((D,), q.mean)):
         torch.testing.assert_close(divergence(same, p), divergence(q, p))
+
+
+def test_bernoulli_is_the_same_with_gradients_without_and_under_vmap():
+    logits = 20 * torch.randn(3, 4, 5, dtype=torch.float64)
+    values = torch.randint(2, (4, 5)).double()
+    followed = logits.clone().requires_grad_()
+    plain = BernoulliLogits(logits).log_prob(values)
+    with_gradient = BernoulliLogits(followed).log_prob(values)
+    mapped = torch.vmap(lambda logits: BernoulliLogits(logits).log_prob(values))(followed)
+    for found in (with_gradient, mapped):
+        torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-12)
+        (gradient,) = torch.autograd.grad(found.sum(), followed)
+        torch.testing.assert_close(gradient, values - logits.sigmoid(), rtol=1e-12, atol=1e-12)
 
 
 def test_mixture_of_one_is_the_normal():

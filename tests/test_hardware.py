@@ -27,7 +27,7 @@ def cleared():
     torch.ones(1 << 24)  # 64 MiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 for _ in range(5): cleared()
-print(max(cleared() for _ in range(5)) * resource.getpagesize() / (1 << 26))
+print(max(cleared() for _ in range(5)))
 """
 
 
@@ -56,8 +56,8 @@ def test_denormal_numbers_count_as_zero_in_every_thread(flush, share):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is kept by glibc's malloc")
-@pytest.mark.parametrize(("keep", "least", "most"), [("true", 0, 0.01), ("false", 0.9, 1.1)])
+@pytest.mark.parametrize(("keep", "least", "most"), [("true", 0, 8), ("false", 32, 1 << 14)])
 def test_memory_of_tensors_is_kept(keep, least, most):
     done = subprocess.run([sys.executable, "-c", KEPT.format(keep=keep)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert least <= float(done.stdout) <= most  # share of a tensor's pages that the kernel had to clear
+    assert least <= int(done.stdout) <= most + 8  # pages that the kernel cleared: of 4 KiB, or of 2 MiB

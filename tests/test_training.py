@@ -232,6 +232,18 @@ def test_steps_of_an_optimizer_are_those_of_torch(cls):
     assert kept == [False, False, True, True, False, True, True, True, False, True, True, True]
 
 
+@pytest.mark.parametrize("option", [{"amsgrad": True}, {"maximize": True}, {"fused": False}])
+def test_unusual_steps_of_an_optimizer_are_left_to_torch(option):
+    ours, theirs = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(3))
+    both = [(ours, optimizers.Adam([ours], **{"fused": True, **option}))]
+    both += [(theirs, torch.optim.Adam([theirs], **{"fused": True, **option}))]
+    for number in range(4):
+        for parameter, optimizer in both:
+            parameter.grad = torch.tensor([1.0, -2.0, 0.5]) / (1 + number)
+            optimizer.step()
+    assert torch.equal(ours, theirs)
+
+
 def test_players_that_share_a_pass_have_the_gradients_of_their_own_losses_at_the_same_weights(digits):
     model, batch, found = small(VAEGAN, digits), digits.split("train")[:20], {}
     before = deepcopy(model)

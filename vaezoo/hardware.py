@@ -33,7 +33,7 @@ def prepare(hardware: Any) -> None:
 
     Denormal numbers (below 1e-38 in float32) count as 0 on CPUs: Adam's means of gradients that have become 0 shrink
     into them, and some processors compute with them far more slowly. Threads that computed before this call keep their
-    mode. :func:`keep_memory` is for CPUs too.
+    mode.
 
     Raises:
         UsageError: as :func:`check`.
@@ -41,19 +41,21 @@ def prepare(hardware: Any) -> None:
     check(hardware)
     if accelerator(hardware) == "cpu":
         torch.set_flush_denormal(hardware.get("flush_denormal", False))  # runs of earlier versions have no such key
-        if hardware.get("keep_memory", False):
-            keep_memory()
+    keep_memory(hardware)
     if hardware.threads:
         torch.set_num_threads(hardware.threads)
     torch.set_float32_matmul_precision(matmul_precision(hardware))
 
 
-def keep_memory() -> None:
-    """Memory that tensors give back stays with this process while it lives, where its malloc is glibc's.
+def keep_memory(hardware: Any) -> None:
+    """With ``config.hardware.keep_memory`` what tensors give back stays with this process while it lives.
 
+    On CPUs only, and where malloc is glibc's.
     By default glibc maps each tensor of over 32 MiB anew and returns what is free at the heap's end; the kernel then
     clears every page again. See ``man mallopt``.
     """
+    if accelerator(hardware) != "cpu" or not hardware.get("keep_memory", False):  # earlier versions' runs have no key
+        return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
         mallopt(M_MMAP_MAX, 0)

@@ -25,7 +25,8 @@ DEFAULTS: dict[str, Any] = {
 class _Kept(torch.optim.Optimizer):
     """Keeps the lists of tensors that torch's fused optimizers make anew in each step: the same kernel, the same bits.
 
-    So it is on CPUs, where every parameter has a gradient and the same type; any other step is torch's own.
+    So it is on CPUs, where every parameter has a gradient and the same type; any other step is torch's own, and so are
+    those of AMSGrad, of a maximum and of scaled gradients.
     """
 
     kernel: Callable[..., None]
@@ -36,9 +37,11 @@ class _Kept(torch.optim.Optimizer):
         loss = closure() if closure is not None else None
         group, *others = self.param_groups
         gradients = [parameter.grad for parameter in group["params"]]
-        if self._kept is None or others or any(gradient is None for gradient in gradients):
+        scaled = getattr(self, "grad_scale", None) is not None  # as torch.amp.GradScaler leaves word
+        if self._kept is None or others or scaled or any(gradient is None for gradient in gradients):
             super().step()
-            self._kept = None if others else self._made(group["params"])
+            usual = group["fused"] and not (others or group["amsgrad"] or group["maximize"])
+            self._kept = self._made(group["params"]) if usual else None
             return loss
         numbers, (means, squares, steps) = self._kept
         with torch.no_grad():
@@ -71,10 +74,14 @@ class _Kept(torch.optim.Optimizer):
 
 
 class Adam(_Kept, torch.optim.Adam):
+    """Kingma and Ba, ICLR 2015 (arXiv 1412.6980), algorithm 1."""
+
     kernel = staticmethod(torch._fused_adam_)
 
 
 class AdamW(_Kept, torch.optim.AdamW):
+    """Loshchilov and Hutter, ICLR 2019 (arXiv 1711.05101), algorithm 2."""
+
     kernel = staticmethod(torch._fused_adamw_)
 
 

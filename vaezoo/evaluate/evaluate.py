@@ -131,8 +131,7 @@ def evaluate_run(
 
     model, datamodule = load(run_dir), load_data(run_dir)
     config = OmegaConf.load(Path(run_dir) / CONFIG)
-    if config.hardware.get("keep_memory", False):  # runs of earlier versions have no such key
-        keep_memory()
+    keep_memory(config.hardware)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(matmul_precision(config.hardware))
     try:

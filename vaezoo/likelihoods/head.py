@@ -43,7 +43,11 @@ class Head(nn.Module):
             self.layer.bias.copy_(bias.flatten())
 
     def forward(self, h: Tensor) -> Tensor:
-        """Parameters ``[*lead, parameters, *event]``, at least float32, from features ``[*lead, *features]``."""
+        """Parameters from features ``[*lead, *features]``.
+
+        Returns:
+            ``[*lead, parameters, *event]``, at least float32; ``[*lead, *event]`` where ``starts`` is one tensor.
+        """
         lead = h.shape[: h.ndim - len(self.features)]
         h = h if len(lead) == 1 else h.reshape(-1, *self.features)
         out = self.layer(h if isinstance(self.layer, nn.Conv2d) else h.flatten(1))
