@@ -12,6 +12,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from tests import wandb_file
 from vaezoo import compose
@@ -94,8 +95,17 @@ def options(name: str):
 def test_names(tmp_path):
     assert make_loggers(options("none"), tmp_path, CONFIG) == []
     assert [type(logger) for logger in make_loggers(options("csv"), tmp_path, CONFIG)] == [MetricsCSV]
-    with pytest.raises(UsageError, match="did you mean 'wandb'"):
-        make_loggers(options("wandbb"), tmp_path, CONFIG)
+    kinds = [type(logger) for logger in make_loggers(options(["csv", "tensorboard"]), tmp_path, CONFIG)]
+    assert kinds == [MetricsCSV, TensorBoardLogger]
+
+
+def test_several_loggers_are_chosen_by_a_list():
+    assert compose(["logger=[wandb,tensorboard]"]).logger.name == ["wandb", "tensorboard"]
+    for given, message in {"[wandb,none]": "none alone", "[csv,wandbb]": "did you mean 'wandb'"}.items():
+        with pytest.raises(UsageError, match=message):
+            compose([f"logger={given}"])
+    with pytest.raises(UsageError, match="a run takes one variant"):
+        compose(["variant=[vae,beta_vae]"])
 
 
 def test_missing_tensorboard_is_told_with_the_remedy(tmp_path, monkeypatch):

@@ -13,10 +13,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from vaezoo.callbacks.flat import flat_config, flat_results
 from vaezoo.callbacks.metrics_csv import MetricsCSV
 from vaezoo.callbacks.wandb_run import ID, WandbRun
-from vaezoo.errors import UsageError, near
+from vaezoo.errors import UsageError
 from vaezoo.runs import read
-
-NAMES = ("csv", "wandb", "tensorboard", "none")
+from vaezoo.settings import logger_names
 
 
 def make_loggers(options: DictConfig, run_dir: Path, config: Mapping[str, Any], resuming: bool = False) -> list[Logger]:
@@ -29,16 +28,15 @@ def make_loggers(options: DictConfig, run_dir: Path, config: Mapping[str, Any], 
         resuming: the run goes on from a checkpoint; its wandb id and metrics.csv are kept.
 
     Raises:
-        UsageError: the name is unknown, or TensorBoard is missing.
+        UsageError: TensorBoard is missing.
     """
-    if options.name not in NAMES:
-        raise UsageError(f"logger.name={options.name} must be one of {', '.join(NAMES)}{near(options.name, NAMES)}")
-    if options.name == "none":
+    names = logger_names(options.name)
+    if names == ["none"]:
         return []
     loggers: list[Logger] = [MetricsCSV(run_dir / "metrics.csv", resuming)]
-    if options.name == "wandb":
+    if "wandb" in names:
         loggers.append(WandbRun(options, run_dir, config, resuming))
-    if options.name == "tensorboard":
+    if "tensorboard" in names:
         if not importlib.util.find_spec("tensorboard"):
             raise UsageError("logger=tensorboard needs a package that is missing: pip install vaezoo[tensorboard]")
         loggers.append(TensorBoardLogger(run_dir, name="tensorboard", version=""))
@@ -88,7 +86,7 @@ def log_evaluation(run_dir: Path, results: Mapping[str, Any]) -> None:
     """
     stored = read(run_dir)
     options = stored.config.get("logger", {})
-    if options.get("name") != "wandb" or not (run_dir / ID).is_file():
+    if "wandb" not in logger_names(options.get("name", "csv")) or not (run_dir / ID).is_file():
         return
     run = WandbRun(options, run_dir, stored.config, resuming=True)
     try:
