@@ -12,14 +12,14 @@ from safetensors.torch import load_model, save_model
 from vaezoo.data.datamodule import DataModule
 from vaezoo.errors import UsageError, near
 from vaezoo.files import atomic
+from vaezoo.folder import check_data
 from vaezoo.likelihoods.support import check as check_support
 from vaezoo.registry import GROUPS
-from vaezoo.runs import CONFIG, RECORD
+from vaezoo.runs import CONFIG, RECORD, WEIGHTS
 from vaezoo.shapes import Shapes
 from vaezoo.variant import Variant
 
 PARTS = tuple(group for group in GROUPS if group != "variant")
-WEIGHTS = "model.safetensors"
 
 
 def build(config: DictConfig, shapes: Shapes) -> Variant:
@@ -81,15 +81,16 @@ def load(run_dir: str | Path, weights: bool = True) -> Variant:
     return model.eval()
 
 
-def load_data(run_dir: str | Path, root: str | Path | None = None) -> DataModule:
+def load_data(run_dir: str | Path, root: str | Path | None = None, allow_other_data: bool = False) -> DataModule:
     """The data that a run was trained on, set up.
 
     Args:
         run_dir: the run's folder.
         root: the folder of all data; None takes the one of the training.
+        allow_other_data: take the data that are there, even if they are not those of the training.
 
     Raises:
-        UsageError: the folder is no run, or the data are not where they were.
+        UsageError: the folder is not a run, or the data are not where they were, or have changed.
     """
     file = Path(run_dir) / CONFIG
     if not file.is_file():
@@ -97,6 +98,7 @@ def load_data(run_dir: str | Path, root: str | Path | None = None) -> DataModule
     data: DataModule = hydra.utils.instantiate(OmegaConf.load(file).dataset, **({"root": str(root)} if root else {}))
     data.prepare_data()
     data.setup()
+    check_data(run_dir, data.checksum, allow_other_data)
     return data
 
 

@@ -103,6 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--samples", type=int, default=10_000, help="number of samples of each (default: 10000)")
     command.add_argument("--inception", action="store_true", help="judge them by the Inception network too")
+    command.add_argument("--split", default="test", choices=["train", "val", "test"], help="(default: test)")
+    command.add_argument("--limit", type=int, help="use only the first this many examples")
+    command.add_argument("--threads", type=int, help="of the CPU (default: torch's)")
+    command.add_argument("--data-dir", type=Path, help="folder of all data (default: that of the training)")
+    command.add_argument("--allow-other-data", action="store_true", help="measure on data that have changed")
     command.set_defaults(run=_evaluate)
 
     command = commands.add_parser("sample", help="draw from a finished run into a picture")
@@ -212,11 +217,17 @@ def _evaluate(given: argparse.Namespace) -> int:
     from vaezoo.evaluate.evaluate import evaluate_run
     from vaezoo.evaluate.results import format_results
 
+    for name in ("limit", "threads"):
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name}={value} must be at least 1")
+    where = {name: getattr(given, name) for name in ("split", "limit", "threads", "allow_other_data")}
+    where["root"] = given.data_dir
     judged = {"samples": given.samples, "inception": given.inception}
     judged["quality"] = _checked_samplers(given) if given.quality else None
     for run in given.runs:
         print(run)
-        print(format_results(evaluate_run(run, k=given.k, **judged)))
+        print(format_results(evaluate_run(run, k=given.k, **where, **judged)))
     return 0
 
 

@@ -14,7 +14,8 @@ from vaezoo.runs import RunRecord
 PARTS = ("variant", "encoder", "decoder", "posterior", "prior", "likelihood", "dataset")
 # Where and how a run is computed and watched, but not what is computed.
 IGNORED = (
-    *("seed", "run_dir", "sweep_dir", "resume", "evaluate", "logger", "callbacks"),
+    *("seed", "run_dir", "sweep_dir", "resume", "overwrite", "allow_other_data"),
+    *("evaluate", "logger", "callbacks"),
     *("hardware", "hydra", "sweep", "choices", "overrides"),
 )
 IGNORED_KEYS = (

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,3 +23,14 @@ def write(path: Path, text: str) -> None:
     """Writes a text file atomically."""
     with atomic(path) as draft:
         draft.write_text(text)
+
+
+def checksum(path: Path) -> str | None:
+    """First 16 hex digits of the SHA-256 of a file; None where there is no file."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()[:16]

@@ -5,7 +5,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-MACHINE = ("run_dir", "sweep_dir", "resume", "overrides", "choices", "logger", "callbacks")  # where a run ran
+MACHINE = (  # where a run ran
+    *("run_dir", "sweep_dir", "resume", "overwrite", "allow_other_data"),
+    *("overrides", "choices", "logger", "callbacks"),
+)
 COUNTED = ("precision", "devices", "num_nodes", "ensemble")  # what of `hardware` changes a run's numbers
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from vaezoo.errors import UsageError
 
 CONFIG, RECORD, RESULTS, METRICS = "config.yaml", "run.json", "results.json", "metrics.csv"
+WEIGHTS, HISTORY = "model.safetensors", "history.json"
 JOB, LOCK = "job.json", ".lock"
 PATIENCE = 2.0  # seconds: somebody who only looks holds a lock for a moment
 STATES = ("queued", "running", "finished", "interrupted", "failed", "pruned", "dead")
@@ -128,7 +129,7 @@ def hold(path: str | os.PathLike, patience: float = PATIENCE) -> Iterator[None]:
     try:
         lock.acquire(timeout=patience)
     except Timeout:
-        raise UsageError(f"{path} is being filled by another process") from None
+        raise UsageError(f"{path} is in use by another process, which trains or evaluates it") from None
     try:
         yield
     finally:

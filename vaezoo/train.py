@@ -16,6 +16,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
+from vaezoo import folder
 from vaezoo.build import build, latent_shape, save
 from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
 from vaezoo.callbacks.loggers import close, log_results, make_loggers
@@ -60,8 +61,12 @@ def train(config: DictConfig) -> Run:
         Interrupted: a signal stopped the run; ``resume=RUN`` continues it.
         NotFiniteError: a term became NaN or infinite.
     """
-    config, checkpoint = _resumed(config)
-    with hold(config.run_dir) if rank_zero_only.rank == 0 else nullcontext():  # type: ignore[attr-defined]
+    config, checkpoint = folder.resumed(config) if config.resume else (config, None)
+    if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
+        return fill(config, checkpoint)
+    with hold(config.run_dir):
+        if not checkpoint:
+            folder.check_vacant(config.run_dir, config.overwrite)
         return fill(config, checkpoint)
 
 
@@ -80,10 +85,15 @@ def fill(config: DictConfig, checkpoint: str | None = None) -> Run:
     seed_everything(config.seed, verbose=False)
     model = build(config, shapes)
     plain: Any = OmegaConf.to_container(config, resolve=True)
+    if checkpoint:
+        folder.check_resumable(checkpoint, model, config.trainer.max_epochs)
+        folder.check_data(run_dir, data.checksum, config.get("allow_other_data", False))
     loggers = make_loggers(config.logger, run_dir, plain, resuming=checkpoint is not None)
     record = Record(run_dir, config, data, model)
     trainer = _trainer(config, run_dir, model, loggers, record)
+    model.check_trainer(trainer)
     if trainer.is_global_zero:
+        (folder.reopen if checkpoint else folder.clear)(run_dir)
         write(run_dir / CONFIG, OmegaConf.to_yaml(config, resolve=True))
     results: dict[str, Any] = {}
     try:
@@ -107,29 +117,6 @@ def fill(config: DictConfig, checkpoint: str | None = None) -> Run:
     finally:
         close(loggers, failed=record.fields["status"] not in FINAL)
     return Run(run_dir, model, results)
-
-
-def _resumed(config: DictConfig) -> tuple[DictConfig, str | None]:
-    """The run's own configuration, with what the user changes, and the checkpoint to continue from."""
-    if not config.resume:
-        return config, None
-    place = Path(config.resume)
-    checkpoint = place / "checkpoints" / "last.ckpt" if place.is_dir() else place
-    run_dir = place if place.is_dir() else place.parent.parent
-    for file in (checkpoint, run_dir / CONFIG):
-        if not file.is_file():
-            raise UsageError(f"resume={config.resume}: there is no {file}")
-    own = OmegaConf.load(run_dir / CONFIG)
-    assert isinstance(own, DictConfig)
-    OmegaConf.set_struct(own, False)
-    for text in config.overrides:
-        key, _, _ = text.lstrip("+").partition("=")
-        if key in own.choices:
-            raise UsageError(f"{text} cannot change on resume: {run_dir} keeps its {key}={own.choices[key]}")
-        if key not in ("resume", "run_dir"):
-            OmegaConf.update(own, key, OmegaConf.select(config, key))
-    own.run_dir, own.resume = str(run_dir), str(checkpoint)
-    return own, str(checkpoint)
 
 
 def _prepare(config: DictConfig) -> None:

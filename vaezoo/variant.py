@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics import Metric
@@ -128,18 +128,23 @@ class Variant(LightningModule, ABC):
 
     def configure_callbacks(self) -> list[Callback]:
         """No callback: this is where a Trainer's flags can be refused before Lightning looks at them."""
-        if not self.automatic_optimization:
-            self._check_flags()
+        self.check_trainer(self.trainer)
         return []
 
     def _planned_epochs(self) -> int:
-        epochs = self.trainer.max_epochs
-        if not epochs or epochs < 0:
-            raise UsageError("trainer.max_epochs must be given: schedules and stages are shares of it")
-        return epochs
+        return self.trainer.max_epochs or 0
 
-    def _check_flags(self) -> None:
-        trainer = self.trainer
+    def check_trainer(self, trainer: Trainer) -> None:
+        """Refuses a Trainer that cannot train the variant.
+
+        Raises:
+            UsageError: its epochs are not given or fewer than the stages, or a flag does not work with several players.
+        """
+        if not trainer.max_epochs or trainer.max_epochs < 0:
+            raise UsageError("trainer.max_epochs must be given: schedules and stages are shares of it")
+        boundaries(self.stages, trainer.max_epochs)
+        if self.automatic_optimization:
+            return
         refused = {
             "gradient_clip_val": (trainer.gradient_clip_val, "optimizer.clip"),
             "accumulate_grad_batches": (trainer.accumulate_grad_batches > 1, "a larger dataset.batch_size"),
@@ -158,6 +163,9 @@ class Variant(LightningModule, ABC):
     def on_train_start(self) -> None:
         if self.trainer.ckpt_path is None and self.trainer.current_epoch == 0:
             self._start()
+        elif self.trainer.ckpt_path is not None:  # moments are the checkpoint's, options the configuration's
+            for update, optimizer in zip(self.stage.updates, self.trainer.optimizers, strict=True):
+                optimizers.configure(optimizer, self._options(update))
         self.meters.flushed = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
         self._freeze()
 

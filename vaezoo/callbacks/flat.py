@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-BOOKKEEPING = ("choices", "overrides", "resume", "logger", "callbacks")  # what says nothing about the model
+BOOKKEEPING = (  # what says nothing about the model
+    *("choices", "overrides", "resume", "overwrite", "allow_other_data"),
+    *("logger", "callbacks"),
+)
 
 
 def flat_config(config: Mapping[str, Any]) -> dict[str, Any]:

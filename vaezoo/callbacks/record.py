@@ -19,8 +19,8 @@ from vaezoo.build import write_shapes
 from vaezoo.callbacks.checkpoints import Interrupted
 from vaezoo.callbacks.hooks import quiet
 from vaezoo.data.datamodule import DataModule
-from vaezoo.files import write
-from vaezoo.runs import RECORD
+from vaezoo.files import checksum, write
+from vaezoo.runs import RECORD, WEIGHTS
 from vaezoo.variant import Variant
 
 INTERRUPTIONS = (Interrupted, KeyboardInterrupt, SystemExit)
@@ -112,6 +112,7 @@ class Record(Callback):
             images_per_second=round(self.images / self.seconds, 1) if self.seconds else None,
             epochs=trainer.current_epoch,
             peak_memory_mb=peak_memory(),
+            weights=checksum(self.path.with_name(WEIGHTS)),
         )
         write(self.path, json.dumps(self.fields, indent=2) + "\n")
 

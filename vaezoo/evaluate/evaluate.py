@@ -112,35 +112,43 @@ def evaluate_run(
     progress: bool = True,
     limit: int | None = None,
     device: torch.device | str | None = None,
+    root: str | Path | None = None,
+    allow_other_data: bool = False,
+    threads: int | None = None,
     **judged: Any,
 ) -> dict[str, Any]:
-    """Measures a finished run and adds the result to its results.json.
+    """Measures a finished run and adds the result to its results.json; no other process may use the folder meanwhile.
 
     Args:
         run_dir: the run's folder.
         device: where to compute; by default a GPU if there is one.
+        root, allow_other_data: as in :func:`vaezoo.build.load_data`.
+        threads: of the CPU; None leaves them as they are.
         k, split, progress, limit: as in :func:`evaluate`.
         judged: ``quality``, ``samples`` and ``inception`` as in :func:`evaluate`.
 
     Raises:
-        UsageError: the folder is no finished run.
+        UsageError: the folder is not a finished run, is in use, or the data are not those of the training.
     """
     from vaezoo.build import load, load_data
     from vaezoo.callbacks.loggers import log_evaluation
-    from vaezoo.runs import CONFIG
+    from vaezoo.runs import CONFIG, hold
 
-    model, datamodule = load(run_dir), load_data(run_dir)
-    config = OmegaConf.load(Path(run_dir) / CONFIG)
-    keep_memory(config.hardware)
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(matmul_precision(config.hardware))
-    try:
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        results = evaluate(model, datamodule, k, split, progress, limit, device=device, **judged)
-    finally:
-        torch.set_float32_matmul_precision(before)
-    write_results(Path(run_dir), results)
-    log_evaluation(Path(run_dir), results)
+    with hold(run_dir):
+        model, datamodule = load(run_dir), load_data(run_dir, root, allow_other_data)
+        config = OmegaConf.load(Path(run_dir) / CONFIG)
+        keep_memory(config.hardware)
+        before = torch.get_float32_matmul_precision(), torch.get_num_threads()
+        torch.set_float32_matmul_precision(matmul_precision(config.hardware))
+        torch.set_num_threads(threads or before[1])
+        try:
+            device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+            results = evaluate(model, datamodule, k, split, progress, limit, device=device, **judged)
+        finally:
+            torch.set_float32_matmul_precision(before[0])
+            torch.set_num_threads(before[1])
+        write_results(Path(run_dir), results)
+        log_evaluation(Path(run_dir), results)
     return results
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 import traceback
 from contextlib import nullcontext
@@ -11,9 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vaezoo import identity, runs
+from vaezoo import folder, identity, runs
 from vaezoo.errors import UsageError
 from vaezoo.files import write
+from vaezoo.settings import logger_names
 from vaezoo.sweep.done import options_stamp
 from vaezoo.sweep.metric import optimized_metric
 
@@ -53,7 +53,7 @@ def run_once(config: DictConfig) -> float | None:
             checkpoint = place / "checkpoints" / "last.ckpt"
             continues = same and checkpoint.is_file()
             if leads and not continues:
-                _empty(place)
+                folder.clear(place)  # what an earlier attempt left must not be taken for this one's
             _train(config, str(checkpoint) if continues else None, leads)
         elif not same:
             raise UsageError(f"{place} holds a finished run of another configuration: choose another sweep_dir")
@@ -102,13 +102,6 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in text
 
 
-def _empty(place: Path) -> None:
-    """What an earlier attempt left must not be taken for this one's."""
-    shutil.rmtree(place / "checkpoints", ignore_errors=True)
-    for name in (runs.RECORD, runs.RESULTS, runs.METRICS, runs.CONFIG):
-        (place / name).unlink(missing_ok=True)
-
-
 def _record(place: Path) -> dict[str, Any]:
     file = place / runs.RECORD
     return json.loads(file.read_text()) if file.is_file() else {}
@@ -122,7 +115,7 @@ def _train(config: DictConfig, checkpoint: str | None, leads: bool) -> None:
     from vaezoo.callbacks.checkpoints import Interrupted
     from vaezoo.train import fill
 
-    if config.logger.get("name") == "wandb" and config.logger.group is None:
+    if "wandb" in logger_names(config.logger.get("name", "csv")) and config.logger.group is None:
         config.logger.group = Path(config.run_dir).parent.name
     try:
         fill(config, checkpoint)
