@@ -15,8 +15,10 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from tests import wandb_file
+from tests.conftest import quick_trainer
 from vaezoo import compose
 from vaezoo.callbacks import loggers, metrics_csv
+from vaezoo.callbacks.checkpoints import Checkpoints
 from vaezoo.callbacks.flat import flat_config, flat_results
 from vaezoo.callbacks.loggers import close, make_loggers
 from vaezoo.callbacks.metrics_csv import MetricsCSV
@@ -60,6 +62,41 @@ def test_rows_that_are_whole_are_written_every_few_seconds(tmp_path, monkeypatch
     logger.log_metrics({"b": 3.0}, step=2)
     logger.log_metrics({"a": 4.0}, step=3)
     assert [(row["a"], row["b"]) for row in rows(tmp_path / "metrics.csv")] == [("1.0", ""), ("2.0", "3.0")]
+
+
+def test_a_row_that_grows_after_it_was_written_is_written_again_in_its_place(tmp_path):
+    logger = MetricsCSV(tmp_path / "metrics.csv")
+    logger.log_metrics({"a": 1.0, "b": 1.0}, step=1)
+    logger.log_metrics({"a": 2.0}, step=2)
+    logger.save()
+    for metrics in ({"b": 3.0}, {"c": 4.0}):  # a column that is there, and a new one
+        logger.log_metrics(metrics, step=2)
+        logger.save()
+    logger.log_metrics({"a": 5.0}, step=3)
+    logger.save()
+    found = [(row["step"], row["a"], row["b"], row["c"]) for row in rows(tmp_path / "metrics.csv")]
+    assert found == [("1", "1.0", "1.0", ""), ("2", "2.0", "3.0", "4.0"), ("3", "5.0", "", "")]
+
+
+def test_metrics_reach_as_far_as_the_checkpoint(tmp_path):
+    class Look(Checkpoints):
+        """Reads metrics.csv at each save, as it lies on disk."""
+
+        seen: list[tuple[int, int]] = []
+
+        def save(self, trainer, name):
+            super().save(trainer, name)
+            step = torch.load(self.folder / f"{name}.ckpt")["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+            self.seen.append((int(rows(tmp_path / "metrics.csv")[-1]["step"]), step["total"]["processed"]))
+
+    data = DataModule("digits", batch_size=200)
+    data.setup()
+    logger = MetricsCSV(tmp_path / "metrics.csv")
+    trainer = quick_trainer(max_epochs=2, logger=logger, callbacks=[Look(tmp_path)])
+    trainer.fit(VAE(shapes=data.shapes((2,))), datamodule=data)
+    assert Look.seen and all(row == trained for row, trained in Look.seen)
+    steps = [row["step"] for row in rows(tmp_path / "metrics.csv")]
+    assert len(set(steps)) == len(steps)
 
 
 def test_resume_keeps_earlier_rows_and_replaces_later_ones(tmp_path):

@@ -13,7 +13,10 @@ def atomic(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
+        draft.touch()
+        mode = draft.stat().st_mode  # the umask's: some libraries make files that only their owner can read
         yield draft
+        draft.chmod(mode)
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)

@@ -18,9 +18,9 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from vaezoo import folder
 from vaezoo.build import build, latent_shape, save
-from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
-from vaezoo.callbacks.loggers import close, log_results, make_loggers
-from vaezoo.callbacks.pictures import Pictures
+from vaezoo.callbacks.checkpoints import Checkpoints
+from vaezoo.callbacks.loggers import close, log_pictures, log_results, make_loggers
+from vaezoo.callbacks.pictures import Pictures, write_pictures
 from vaezoo.callbacks.progress import Progress
 from vaezoo.callbacks.prune import Prune
 from vaezoo.callbacks.record import Record
@@ -28,9 +28,12 @@ from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate, write_results
 from vaezoo.files import write
 from vaezoo.hardware import prepare, strategy_name
+from vaezoo.interruption import Interrupted, heard
 from vaezoo.meters import NotFiniteError
 from vaezoo.runs import CONFIG, FINAL, hold
 from vaezoo.variant import Variant
+
+PICTURES = "pictures"  # in the run's folder
 
 
 @dataclass
@@ -72,6 +75,11 @@ def train(config: DictConfig) -> Run:
 
 def fill(config: DictConfig, checkpoint: str | None = None) -> Run:
     """As `train`, for a caller that holds the folder's lock; ``checkpoint`` is where the same run continues."""
+    with heard():
+        return _fill(config, checkpoint)
+
+
+def _fill(config: DictConfig, checkpoint: str | None) -> Run:
     if config.hardware.get("ensemble", 1) != 1:  # runs of earlier versions have no such key
         from vaezoo.ensemble.train import train_ensemble  # here, for it builds on this module
 
@@ -107,6 +115,9 @@ def fill(config: DictConfig, checkpoint: str | None = None) -> Run:
             results = evaluate(model, data, progress=config.trainer.progress_bar, **plain["evaluate"])
             if trainer.is_global_zero:
                 write_results(run_dir, results)
+        if config.callbacks.pictures and trainer.is_global_zero:
+            drawn = write_pictures(model, data, run_dir / PICTURES)
+            log_pictures(loggers, drawn, trainer.current_epoch, model.batches_seen + 1)
         log_results(loggers, plain, results, model.batches_seen + 1)
         record.finish(trainer, pruned)
     except BaseException as error:
@@ -186,9 +197,9 @@ def _callbacks(config: DictConfig, run_dir: Path, record: Callback) -> list[Call
     if options.progress_bar:
         chosen.append(Progress())
     if options.ema:
-        chosen.append(EMAWeightAveraging(decay=options.ema, use_buffers=False))
-    if config.callbacks.pictures:
-        chosen.append(Pictures(run_dir / "pictures", config.callbacks.pictures_every_n_epochs))
+        chosen.append(AveragedWeights(decay=options.ema, use_buffers=False))
+    if config.callbacks.pictures and config.callbacks.pictures_every_n_epochs:
+        chosen.append(Pictures(run_dir / PICTURES, config.callbacks.pictures_every_n_epochs))
     if options.prune is not None:
         chosen.append(Prune(run_dir, options.max_epochs, **options.prune))
     if options.early_stopping:
@@ -208,6 +219,13 @@ class Unprofiled(PassThroughProfiler):
     def profile(self, action_name: str) -> Any:
         """A context that does nothing."""
         return self._nothing
+
+
+class AveragedWeights(EMAWeightAveraging):
+    """Averaged weights are those that a fit leaves, also where a checkpoint left nothing to train."""
+
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._copy_average_to_current(pl_module)
 
 
 class LastStageEarlyStopping(EarlyStopping):

@@ -48,6 +48,9 @@ def main() -> int:
         return 1
     except (HydraException, OmegaConfBaseException) as error:
         return _refuse(configs.explain(error, overrides))
+    except KeyboardInterrupt:  # before or after the run, which hears signals itself
+        print("stopped", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -68,7 +71,7 @@ def _job(config: DictConfig) -> float | None:
     settings = HydraConfig.get()
     config = configs.finish(config, settings, settings.runtime.output_dir)
     in_sweep = settings.mode == RunMode.MULTIRUN or (Path(config.run_dir) / JOB).is_file()
-    from vaezoo.callbacks.checkpoints import Interrupted
+    from vaezoo.interruption import Interrupted
 
     try:
         if settings.mode == RunMode.MULTIRUN and "SLURM_PROCID" not in os.environ:

@@ -48,6 +48,7 @@ class Variant(LightningModule, ABC):
         self.meters = Meters()
         self.stage_index = 0
         self._stages: list[Stage] = []
+        self._due = False  # a batch has been trained whose state has not been updated
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets this one twice around every hook; Module's way of setting costs a tenth of a tiny step
@@ -214,6 +215,7 @@ class Variant(LightningModule, ABC):
     # -- one batch -------------------------------------------------------------------------------------------------
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self._due = True
         seen = self.batches_seen
         noise.reseed(TRAINING, self.seed, seen)
         if self._schedules:
@@ -261,10 +263,16 @@ class Variant(LightningModule, ABC):
             for parameter in group["params"]:
                 parameter.grad = None
 
+    def update_state(self) -> None:
+        """Moves the state that no gradient moves, once for each batch: at its end, or before what saves it earlier."""
+        if self._due:
+            self._due = False
+            for module in self._moving:
+                if module.training:
+                    module.move()
+
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        for module in self._moving:
-            if module.training:
-                module.move()
+        self.update_state()
         if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.meters.flush(self)
 

@@ -43,16 +43,17 @@ def make_loggers(options: DictConfig, run_dir: Path, config: Mapping[str, Any], 
     return loggers
 
 
-def log_pictures(loggers: Sequence[Logger], pictures: Mapping[str, np.ndarray], epoch: int, step: int) -> None:
+def log_pictures(loggers: Sequence[Logger], drawn: Mapping[str, np.ndarray | str], epoch: int, step: int) -> None:
     """Hands pictures to the loggers that show some.
 
     Args:
         loggers: of the run.
-        pictures: uint8 ``[H, W, 3]`` each.
+        drawn: uint8 ``[H, W, 3]`` each; what could not be drawn (a string) is left out.
         epoch: epochs trained.
         step: batches seen.
     """
-    for logger in loggers:
+    pictures = {name: picture for name, picture in drawn.items() if not isinstance(picture, str)}
+    for logger in loggers if pictures else ():
         if isinstance(logger, WandbRun):
             logger.log_pictures(pictures, epoch, step)
         elif isinstance(logger, TensorBoardLogger):

@@ -1,5 +1,6 @@
 """What a model reconstructs, dreams and encodes, as pictures."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from vaezoo.distributions import noise
 from vaezoo.distributions.kl import closed_form
 from vaezoo.evaluate.mode import evaluating, on_device
 from vaezoo.files import atomic
+from vaezoo.interruption import Interrupted
 from vaezoo.variant import Variant
 from vaezoo.variational import Variational
 
@@ -150,7 +152,7 @@ def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: 
 
     Returns:
         dict: For each of reconstructions, samples, traversals and latent the picture, uint8 ``[H, W, 3]``, or the
-        reason (str) why there is none.
+        reason (str) why there is none; a picture that raised an error is a warning as well.
     """
     drawn: dict[str, Any] = {}
     with evaluating(model):
@@ -168,6 +170,12 @@ def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: 
             except Skipped as reason:
                 drawn[name] = str(reason)
                 continue
+            except Interrupted:
+                raise
+            except Exception as error:  # whatever it is, it must not cost the run
+                drawn[name] = f"{type(error).__name__}: {error}"
+                print(f"warning: picture {name} cannot be drawn ({drawn[name]})", file=sys.stderr)
+                continue
             with atomic(folder / f"{name}.png") as draft:
                 Image.fromarray(drawn[name]).save(draft)
     return drawn
@@ -175,33 +183,27 @@ def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: 
 
 @quiet
 class Pictures(Callback):
-    """Writes the pictures of a run at the end of training, and hands them to the loggers.
+    """Writes the pictures of a run while it trains, and hands them to the loggers; its end is not drawn here.
 
     Args:
         folder: where the files go.
-        every_n_epochs: draw after every this many epochs as well; None only at the end.
+        every_n_epochs: draw after every this many epochs, >= 1.
     """
 
-    def __init__(self, folder: Path, every_n_epochs: int | None = None) -> None:
+    def __init__(self, folder: Path, every_n_epochs: int) -> None:
         self.folder, self.every_n_epochs = folder, every_n_epochs
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
         last = epoch == trainer.max_epochs or trainer.should_stop
-        if self.every_n_epochs and epoch % self.every_n_epochs == 0 and not last:
+        if epoch % self.every_n_epochs == 0 and not last:
             self._draw(trainer, pl_module, epoch)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module, trainer.current_epoch)
 
     def _draw(self, trainer: Trainer, model: LightningModule, epoch: int) -> None:
         datamodule = getattr(trainer, "datamodule", None)
         if not trainer.is_global_zero or not isinstance(model, Variant) or datamodule is None:
             return
-        drawn = write_pictures(model, datamodule, self.folder)
-        pictures = {name: picture for name, picture in drawn.items() if not isinstance(picture, str)}
-        if pictures:
-            log_pictures(trainer.loggers, pictures, epoch, model.batches_seen + 1)
+        log_pictures(trainer.loggers, write_pictures(model, datamodule, self.folder), epoch, model.batches_seen + 1)
 
 
 def _codes(model: Any, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

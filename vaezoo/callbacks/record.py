@@ -16,10 +16,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 import vaezoo
 from vaezoo.build import write_shapes
-from vaezoo.callbacks.checkpoints import Interrupted
 from vaezoo.callbacks.hooks import quiet
 from vaezoo.data.datamodule import DataModule
 from vaezoo.files import checksum, write
+from vaezoo.interruption import Interrupted
 from vaezoo.runs import RECORD, WEIGHTS
 from vaezoo.variant import Variant
 

@@ -62,11 +62,11 @@ class Member:
         self.model.eval()
         plain, results = _plain(self.config), {}
         save(self.model, self.path)
-        if self.config.callbacks.pictures:
-            write_pictures(self.model, self.data, self.path / "pictures")
         if self.config.evaluate.k or self.config.evaluate.quality:
             results = evaluate(self.model, self.data, progress=self.config.trainer.progress_bar, **plain["evaluate"])
             write_results(self.path, results)
+        if self.config.callbacks.pictures:
+            write_pictures(self.model, self.data, self.path / "pictures")
         log_results(self.loggers, plain, results, step)
         return Run(self.path, self.model, results)
 

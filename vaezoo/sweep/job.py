@@ -38,7 +38,7 @@ def run_once(config: DictConfig) -> float | None:
 
     Raises:
         JobFailed: the run raised.
-        vaezoo.callbacks.checkpoints.Interrupted: a signal stopped it.
+        vaezoo.interruption.Interrupted: a signal stopped it.
     """
     place = Path(config.run_dir)
     leads = leading()
@@ -112,7 +112,7 @@ def _plain(config: DictConfig) -> Any:
 
 
 def _train(config: DictConfig, checkpoint: str | None, leads: bool) -> None:
-    from vaezoo.callbacks.checkpoints import Interrupted
+    from vaezoo.interruption import Interrupted
     from vaezoo.train import fill
 
     if "wandb" in logger_names(config.logger.get("name", "csv")) and config.logger.group is None:
