@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vaezoo.data import datamodule
 from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate_run
 from vaezoo.files import checksum
+from vaezoo.folder import checkpoint
 
 SMALL = ["encoder.hidden=[8]", "decoder.hidden=[8]", "latent=2", "trainer.progress_bar=false", "hardware.threads=1"]
 
@@ -121,6 +123,16 @@ def test_a_checkpoint_of_another_model_or_a_broken_one_is_refused(run, tmp_path)
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(UsageError, match="cannot be read"):
         more(f"resume={run}", "trainer.max_epochs=3")
+
+
+def test_a_run_goes_on_from_its_latest_checkpoint(run) -> None:
+    last, best = (run / "checkpoints" / name for name in ("last.ckpt", "best.ckpt"))
+    for first, latest in ((1, best), (2, last)):
+        os.utime(last, (first, first))
+        os.utime(best, (3 - first, 3 - first))
+        assert checkpoint(run) == latest
+    last.unlink()
+    assert checkpoint(run) == best and checkpoint(run / "nowhere") is None
 
 
 def test_results_of_earlier_weights_are_history(run) -> None:

@@ -154,6 +154,14 @@ def assert_same_weights(one: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="forks, and finds processes in /proc")
+def test_nothing_is_lost_by_kills() -> None:
+    script = Path(__file__).parents[1] / "scripts" / "check_kills.py"
+    done = subprocess.run([sys.executable, script, "--kills", "10"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the job's process in /proc")
 def test_a_preempted_job_of_submitit_is_queued_again_and_continues(tmp_path) -> None:
     """Through Hydra's launcher and submitit's local executor, which handles the signal as its SLURM executor does."""

@@ -11,7 +11,7 @@ from vaezoo.errors import UsageError
 from vaezoo.resume import canonical
 from vaezoo.runs import CONFIG, HISTORY, METRICS, RECORD, RESULTS, WEIGHTS
 
-LAST = Path("checkpoints", "last.ckpt")
+CHECKPOINTS = "checkpoints"
 MEASURED = ("samples.png", "samples.npy")  # what `vaezoo sample` makes of the weights
 WHOLE_GROUPS = ("hardware", "logger", "callbacks")  # on resume another option of them may be chosen
 CHANGEABLE = (
@@ -22,6 +22,12 @@ CHANGEABLE = (
     *(f"optimizer.{key}" for key in ("lr", "betas", "eps", "weight_decay", "schedule", "warmup", "final", "clip")),
     *(f"dataset.{key}" for key in ("root", "path", "workers", "eval_batch_size", "in_memory")),
 )
+
+
+def checkpoint(run_dir: str | Path) -> Path | None:
+    """The checkpoint to continue from, the latest of ``last.ckpt`` and ``best.ckpt``; None where there is none."""
+    files = [file for name in ("last", "best") if (file := Path(run_dir, CHECKPOINTS, f"{name}.ckpt")).is_file()]
+    return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
 def check_vacant(run_dir: str | Path, overwrite: bool = False) -> None:
@@ -36,8 +42,8 @@ def check_vacant(run_dir: str | Path, overwrite: bool = False) -> None:
     """
     folder = Path(run_dir)
     status = runs.read(folder).record.get("status", "queued")  # its lock is ours: `runs.state` would say "running"
-    kept = next((name for name in (WEIGHTS, LAST, RESULTS) if (folder / name).exists()), None)
-    if overwrite or (kept is None and status not in runs.FINAL):
+    kept = checkpoint(folder) or any((folder / name).exists() for name in (WEIGHTS, RESULTS))
+    if overwrite or not (kept or status in runs.FINAL):
         return
     if status in runs.FINAL:
         which, rest = f"a {status} run", f"resume={folder} trains it longer"
@@ -52,7 +58,7 @@ def check_vacant(run_dir: str | Path, overwrite: bool = False) -> None:
 def clear(run_dir: str | Path) -> None:
     """Removes what a run has left in its folder, but not what belongs to a sweep or is not known."""
     folder = Path(run_dir)
-    for name in ("checkpoints", "pictures", "tensorboard"):
+    for name in (CHECKPOINTS, "pictures", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (CONFIG, RECORD, RESULTS, HISTORY, METRICS, WEIGHTS, *MEASURED):
         (folder / name).unlink(missing_ok=True)
@@ -78,9 +84,9 @@ def resumed(config: DictConfig) -> tuple[DictConfig, str]:
         UsageError: there is no such run, or an option cannot change once a run has been trained.
     """
     place = Path(config.resume)
-    checkpoint = place / LAST if place.is_dir() else place
+    start = checkpoint(place) or place / CHECKPOINTS / "last.ckpt" if place.is_dir() else place
     run_dir = place if place.is_dir() else place.parent.parent
-    for file in (checkpoint, run_dir / CONFIG):
+    for file in (start, run_dir / CONFIG):
         if not file.is_file():
             raise UsageError(f"resume={config.resume}: there is no {file}")
     own = OmegaConf.load(run_dir / CONFIG)
@@ -96,8 +102,8 @@ def resumed(config: DictConfig) -> tuple[DictConfig, str]:
             own[key], own.choices[key] = config[key], config.choices[key]
         elif key != "resume":
             OmegaConf.update(own, key, OmegaConf.select(config, key))
-    own.run_dir, own.resume = str(run_dir), str(checkpoint)
-    return own, str(checkpoint)
+    own.run_dir, own.resume = str(run_dir), str(start)
+    return own, str(start)
 
 
 def check_resumable(checkpoint: str | Path, model: Any, epochs: int) -> None:

@@ -17,6 +17,21 @@ class Interrupted(Exception):
         self.signal = number
 
 
+class ProcessLost(Exception):
+    """Another process of the same run has died; the run can go on from its last checkpoint."""
+
+    def __init__(self, error: BaseException) -> None:
+        cause = str(error).splitlines()[0].split(". ")[0].split("] ")[-1]
+        super().__init__(f"another process of this run was lost ({cause})")
+
+
+def process_is_lost(error: BaseException) -> bool:
+    """Whether an error is that of a collective operation in which a process no longer takes part."""
+    from torch.distributed import DistError
+
+    return isinstance(error, DistError) or (isinstance(error, RuntimeError) and "/gloo/" in str(error))
+
+
 @contextmanager
 def heard() -> Iterator[None]:
     """Context manager: each of ``SIGNALS`` raises :class:`Interrupted`; the handlers are restored on exit."""

@@ -28,7 +28,7 @@ from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate, write_results
 from vaezoo.files import write
 from vaezoo.hardware import prepare, strategy_name
-from vaezoo.interruption import Interrupted, heard
+from vaezoo.interruption import Interrupted, ProcessLost, heard, process_is_lost
 from vaezoo.meters import NotFiniteError
 from vaezoo.runs import CONFIG, FINAL, hold
 from vaezoo.variant import Variant
@@ -62,6 +62,7 @@ def train(config: DictConfig) -> Run:
     Raises:
         UsageError: the data, the model or the hardware do not allow the run; nothing has been trained then.
         Interrupted: a signal stopped the run; ``resume=RUN`` continues it.
+        ProcessLost: another process of the run died; ``resume=RUN`` continues it.
         NotFiniteError: a term became NaN or infinite.
     """
     config, checkpoint = folder.resumed(config) if config.resume else (config, None)
@@ -120,10 +121,13 @@ def _fill(config: DictConfig, checkpoint: str | None) -> Run:
             log_pictures(loggers, drawn, trainer.current_epoch, model.batches_seen + 1)
         log_results(loggers, plain, results, model.batches_seen + 1)
         record.finish(trainer, pruned)
-    except BaseException as error:
+    except BaseException as cause:
+        error = ProcessLost(cause) if process_is_lost(cause) else cause
         record.stop(trainer, error)
-        if isinstance(error, Interrupted | NotFiniteError) and not trainer.is_global_zero:
+        if isinstance(error, Interrupted | NotFiniteError | ProcessLost) and not trainer.is_global_zero:
             raise SystemExit(0) from error  # Lightning kills the first process, which raises it too, if another fails
+        if error is not cause:
+            raise error from cause
         raise
     finally:
         close(loggers, failed=record.fields["status"] not in FINAL)
@@ -137,6 +141,8 @@ def _prepare(config: DictConfig) -> None:
     warnings.filterwarnings("ignore", message=".*modules in eval mode.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
+    warnings.filterwarnings("ignore", message=".*`broadcast_buffers` is deprecated.*")
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # our means are over all processes
     for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning sets this variable, with which every optimizer step asks the driver anew whether there is a GPU

@@ -71,7 +71,7 @@ def _job(config: DictConfig) -> float | None:
     settings = HydraConfig.get()
     config = configs.finish(config, settings, settings.runtime.output_dir)
     in_sweep = settings.mode == RunMode.MULTIRUN or (Path(config.run_dir) / JOB).is_file()
-    from vaezoo.interruption import Interrupted
+    from vaezoo.interruption import Interrupted, ProcessLost
 
     try:
         if settings.mode == RunMode.MULTIRUN and "SLURM_PROCID" not in os.environ:
@@ -86,6 +86,9 @@ def _job(config: DictConfig) -> float | None:
         if "SUBMITIT_EXECUTOR" in os.environ:
             signal.raise_signal(stop.signal)  # submitit queues the job again
         raise SystemExit(128 + stop.signal) from stop
+    except ProcessLost as error:
+        print(f"error: {error}; to continue: vaezoo train resume={config.run_dir}", file=sys.stderr)
+        raise SystemExit(1) from error
     except UsageError as error:
         if in_sweep:
             raise JobFailed(str(error)) from None  # the other runs go on

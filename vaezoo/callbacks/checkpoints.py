@@ -87,7 +87,7 @@ class Checkpoints(Callback):
         safe = pl_module.automatic_optimization and trainer.accumulate_grad_batches == 1 and not self._stepping
         expected = isinstance(exception, Interrupted | NotFiniteError)
         if trainer.training and trainer.world_size == 1 and safe and not expected:
-            batches = trainer.fit_loop.epoch_loop.batch_progress.current
+            batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
             if batches.processed == batches.ready:  # raised after the batch, by a hook
                 pl_module.update_state()
             self.save(trainer, "last")

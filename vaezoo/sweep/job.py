@@ -50,11 +50,10 @@ def run_once(config: DictConfig) -> float | None:
         found = runs.read(place)
         same = bool(found.config) and identity.digest(found.config) == identity.digest(_plain(config))
         if found.state not in runs.FINAL:
-            checkpoint = place / "checkpoints" / "last.ckpt"
-            continues = same and checkpoint.is_file()
-            if leads and not continues:
+            start = folder.checkpoint(place) if same else None
+            if leads and start is None:
                 folder.clear(place)  # what an earlier attempt left must not be taken for this one's
-            _train(config, str(checkpoint) if continues else None, leads)
+            _train(config, None if start is None else str(start), leads)
         elif not same:
             raise UsageError(f"{place} holds a finished run of another configuration: choose another sweep_dir")
     return optimized_metric(place)
@@ -112,7 +111,7 @@ def _plain(config: DictConfig) -> Any:
 
 
 def _train(config: DictConfig, checkpoint: str | None, leads: bool) -> None:
-    from vaezoo.interruption import Interrupted
+    from vaezoo.interruption import Interrupted, ProcessLost
     from vaezoo.train import fill
 
     if "wandb" in logger_names(config.logger.get("name", "csv")) and config.logger.group is None:
@@ -124,7 +123,7 @@ def _train(config: DictConfig, checkpoint: str | None, leads: bool) -> None:
         raise
     except Exception as error:
         reason = last_line(error)
-        if not isinstance(error, UsageError):
+        if not isinstance(error, UsageError | ProcessLost):
             traceback.print_exception(error)
         traceback.clear_frames(error.__traceback__)  # they hold the model and its memory, which the next job needs
     if leads:
