@@ -4,8 +4,8 @@
 
 ``runs``: SIGKILL at a random moment, again and again until the run is finished; five variants, with averaged weights
 and accumulated gradients. ``sweeps``: two sweeps on one folder of which one is killed and started again; each job must
-be trained to its end once. ``ranks``: one of two data-parallel processes is killed. Prints a line per check and returns 1
-where one fails. Linux only: runs are forked, so that each try costs a second and not ten.
+be trained to its end once. ``ranks``: one of two data-parallel processes is killed. Prints a line per check and returns
+1 where one fails. Linux only: runs are forked, so that each try costs a second and not ten.
 """
 
 import argparse
