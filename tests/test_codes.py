@@ -299,6 +299,19 @@ def test_kmeans_finds_clusters_that_lie_apart():
     torch.testing.assert_close(excess.look_up(excess.nearest(few)), few)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_as_many_codes_as_clusters_find_each_of_them(seed):
+    with noise.seeded(seed):
+        centres = 50 * torch.randn(8, 3)
+        v = centres.repeat(30, 1) + 0.1 * torch.randn(240, 3)
+    books = [Codebook(8, 3) for _ in range(3)]
+    for book, key in zip(books, (seed, seed, seed + 1), strict=True):
+        with noise.seeded(key):
+            book.fit(v)
+        assert torch.cdist(centres, book.vectors).min(1).values.max() < 0.5
+    assert torch.equal(books[0].vectors, books[1].vectors) and not torch.equal(books[0].vectors, books[2].vectors)
+
+
 def test_perplexity_is_between_one_and_the_number_of_codes():
     uniform, single = torch.full((2, 8), 3.0), one_hot(torch.tensor([[4], [0]]), 8).sum(1).float()
     torch.testing.assert_close(perplexity(uniform), torch.tensor(8.0))
