@@ -11,7 +11,7 @@ from vaezoo.distributions import noise
 
 STEPS = tuple(1e-3 / 8**k for k in range(6))  # each perturbs every value by about as much
 AGREE = 1e-8  # doubt, relative, below which no smaller step is tried: two steps' difference and the rounding
-FLOOR = 1e-3  # a derivative below this, in nats per unit, is compared absolutely: rounding of the values is what is left
+FLOOR = 1e-3  # nats per unit
 Function = Callable[[], Mapping[str, Tensor]]
 
 
@@ -67,10 +67,12 @@ class Difference(NamedTuple):
 
     gradient: float
     difference: float
-    error: float  # relative to the derivative, or to what it is along a typical direction, or to FLOOR
+    error: float  # relative to the derivative, or to what it is along a typical direction, or to the floor
 
 
-def differences(function: Function, inputs: Sequence[Tensor], seed: int = 0) -> dict[str, Difference]:
+def differences(
+    function: Function, inputs: Sequence[Tensor], seed: int = 0, floor: float = FLOOR
+) -> dict[str, Difference]:
     """Compares the derivative of the mean of each value along one random direction.
 
     The differences are of fourth order, at steps that shrink until two agree; which of them counts is decided without
@@ -80,6 +82,7 @@ def differences(function: Function, inputs: Sequence[Tensor], seed: int = 0) -> 
         function: the values by name, a pure function of the inputs.
         inputs: leaves, in double precision.
         seed: of the direction, whose entries are N(0, 1).
+        floor: a derivative below this, per unit, is compared absolutely: the rounding of the values is what is left.
 
     Returns:
         One :class:`Difference` for each value.
@@ -98,7 +101,7 @@ def differences(function: Function, inputs: Sequence[Tensor], seed: int = 0) -> 
     best = estimates(function, inputs, direction, names)
     result = {}
     for name, difference in zip(names, best, strict=True):
-        scale = max(abs(difference), typical[name], FLOOR)
+        scale = max(abs(difference), typical[name], floor)
         result[name] = Difference(slopes[name], difference, abs(slopes[name] - difference) / scale)
     return result
 
@@ -122,19 +125,21 @@ def estimates(
         values = function()
         return torch.stack([values[name].detach().mean() for name in names])
 
-    rounding = torch.finfo(torch.float64).eps * at(0.0).abs()
-    best, doubt, last = torch.zeros_like(rounding), torch.full_like(rounding, torch.inf), None
+    rounding, found = torch.finfo(torch.float64).eps * at(0.0).abs(), []
     for h in STEPS:
-        found = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
-        if last is not None:
-            now = ((found - last).abs() + rounding / h) / found.abs().clamp(min=FLOOR)
-            best, doubt = torch.where(now < doubt, found, best), torch.minimum(now, doubt)
-            if (doubt <= AGREE).all():
-                break
-        last = found
+        found.append((8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h))
+        if len(found) > 1 and (doubt(found, rounding)[-1] <= AGREE).all():
+            break
     for each, origin in zip(inputs, start, strict=True):
         each.copy_(origin)
-    return best.tolist()
+    best = 1 + doubt(found, rounding).nan_to_num(torch.inf).argmin(0, keepdim=True)
+    return torch.stack(found).gather(0, best).squeeze(0).tolist()
+
+
+def doubt(found: Sequence[Tensor], rounding: Tensor) -> Tensor:
+    """How far each estimate but the first may be off, relative: its distance from the one before, and the rounding."""
+    table, steps = torch.stack(list(found)), torch.tensor(STEPS[1 : len(found)], dtype=torch.float64).unsqueeze(1)
+    return (table.diff(dim=0).abs() + rounding / steps) / table[1:].abs().clamp(min=FLOOR)
 
 
 @contextmanager

@@ -83,7 +83,7 @@ class PolarAngle:
         batch = len(sample_shape) if self.shape else None
         u = noise.uniform((*sample_shape, *self.shape), self.kappa.to(self.dtype), batch)
         theta = self._quantile(u.double().reshape(-1, self.kappa.shape[0]).T)  # [N, S]
-        return theta.T.reshape(*sample_shape, *self.shape)
+        return theta.T.reshape((*sample_shape, *self.shape))
 
     def _quantile(self, u: Tensor) -> Tensor:
         """theta with F(theta) = u, ``[N, S]``."""
