@@ -5,6 +5,7 @@ What is registered is checked here, or declared here not to be a derivative, bes
 
 import copy
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +14,13 @@ import torch
 
 from tests.derivatives import Held, differences, fixed_noise, unmoved
 from vaezoo import registry
+from vaezoo.autoencoder import Autoencoder
 from vaezoo.batch import Batch
 from vaezoo.build import build, latent_shape
 from vaezoo.contract.subjects import digits, small, some
 from vaezoo.distributions import noise
 from vaezoo.distributions.diagonal_normal import DiagonalNormal
+from vaezoo.variational import Variational
 
 LARGEST = 1e-6  # relative error of a derivative in double precision
 BF16 = 0.1  # of a gradient under bfloat16 autocast, whose numbers are rounded by up to 2^-8, layer after layer
@@ -39,7 +42,9 @@ class Declared(NamedTuple):
 
 
 HELD = "tests/test_derivatives.py::test_gradient_is_the_derivative_with_stop_gradients_held"
-CODES = Declared("the decoder's gradient passes the code as if it was the vector; penalties stop one of their two", HELD)
+CODES = Declared(
+    "the decoder's gradient passes the code as if it was the vector; penalties stop one of their two", HELD
+)
 DECLARED = {
     **dict.fromkeys(("vq_vae", "vq_vae_2", "residual_vq_vae", "product_vq_vae", "fsq_vae", "lfq_vae"), CODES),
     "dreg_iwae": Declared(
@@ -132,7 +137,7 @@ def compared(made, name, batch, together=False, holding=None):
                     return stage.terms(update, batch)
 
         parts = groups(made, update, name)
-        for number, part in enumerate([sum(parts, [])] if together else parts):
+        for number, part in enumerate([list(chain(*parts))] if together else parts):
             for term, difference in differences(terms, part).items():
                 found[f"{stage.name}, {update.name}, {term}, part {number}"] = difference
     assert found
@@ -208,6 +213,22 @@ def test_differences_of_rectified_units_agree_at_steps_that_cross_no_kink(varian
     """With rectifiers a step of 1e-3 crosses kinks, which are no fault of the gradient: smaller steps agree with it."""
     made = build(small(variant), digits(variant).shapes(latent_shape(small(variant).latent))).double()
     within(compared(made, variant, some(variant), together=True))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_model_in_double_precision_stays_in_it(variant):
+    """Reports, codes, reconstructions, samples and likelihoods."""
+    made, batch = model(variant).eval(), some(variant)._replace(x=some(variant).x.double())
+    c = made.condition(batch) if isinstance(made, Autoencoder) else None
+    with torch.no_grad(), noise.seeded(0):
+        found = dict(made.terms(batch))
+        if isinstance(made, Autoencoder):
+            found |= {"code": made.encode(batch.x, c), "reconstruction": made.reconstruct(batch.x, c)}
+        if isinstance(made, Variational):
+            found["sample"] = made.sample(len(batch.x), c)
+            if getattr(made.posterior, "density", "any") != "none":
+                found["likelihood"] = made.log_likelihood(batch.x, 2, c)
+    assert {name: each.dtype for name, each in found.items() if each.dtype != torch.double} == {}
 
 
 # -- what is declared --------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Every part of the registry, every closed form, every distribution and every esti
 
 import inspect
 import pkgutil
+from contextlib import nullcontext
 from importlib import import_module
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 from torch.distributions import Distribution
 
 from tests.derivatives import FLOOR, Held, differences, directions, fixed_noise
-from tests.test_derivatives import LARGEST
+from tests.test_derivatives import BF16, LARGEST
 from vaezoo import distributions, estimators, registry
 from vaezoo.distributions import kl, noise
 from vaezoo.distributions.full_normal import FullNormal
@@ -23,6 +24,7 @@ from vaezoo.shapes import Shapes
 
 B, F = 4, 5  # examples, features
 VECTOR = Shapes(event=(6,), latent=(3,), features=(F,), condition=(2,), support="real", range=(-9.0, 9.0))
+UNIT = VECTOR.replace(range=(0.0, 1.0), train_size=100)
 GRID = VECTOR.replace(latent=(4, 2, 2), features=(F, 2, 2), condition=())
 NARROW = {"hidden": (8,), "components": 3, "exemplars": 3, "channels": 4, "layers": 2, "codes": 7, "steps": 2}
 POSTERIORS = {  # what is built: options and sizes other than those of VECTOR
@@ -53,6 +55,7 @@ LIKELIHOODS = {
     "laplace": [{"scale": scale} for scale in ("fixed", "shared", "pixel")],
     "log_cosh": [{"scale": scale} for scale in ("fixed", "shared", "pixel")],
 }
+ASKED = [(name, options) for name, cases in LIKELIHOODS.items() for options in cases]
 EXTREMES = ("random", "zeros", "ones", "one example", "far")
 
 
@@ -117,6 +120,15 @@ class Pair:
         with noise.seeded(3):
             self.weight = torch.randn(6, self.h[0].numel(), dtype=torch.double, requires_grad=True)
 
+    def to(self, dtype):
+        """The pair in another precision."""
+        for part in (self.posterior, self.prior):
+            if part is not None:
+                part.to(dtype)
+        self.h, self.weight = (each.detach().to(dtype).requires_grad_() for each in (self.h, self.weight))
+        self.c = self.c.to(dtype)
+        return self
+
     def q_of(self, x):
         return self.posterior((x.flatten(1) @ self.weight).tanh().view(-1, *self.h.shape[1:]))
 
@@ -150,7 +162,8 @@ class Pair:
 
 def defines(q, name):
     """Whether a distribution has this moment."""
-    return any(getattr(type(q), each) is not getattr(Distribution, each) for each in {name, {"stddev": "variance"}.get(name, name)})
+    made_of = {name, "variance"} if name == "stddev" else {name}
+    return any(getattr(type(q), each) is not getattr(Distribution, each) for each in made_of)
 
 
 def pairs():
@@ -216,17 +229,40 @@ def stepped(pair, posterior):
 
 @pytest.mark.parametrize(
     ("posterior", "prior", "kind"),
-    [each if kind == "random" or pair in ONCE else slow(each) for pair in PAIRS for kind in EXTREMES if (each := data(pair, kind))],
+    [
+        data(pair, kind) if kind == "random" or pair in ONCE else slow(data(pair, kind))
+        for pair in PAIRS
+        for kind in EXTREMES
+    ],
 )
 def test_rate_and_density_have_their_derivatives_after_sampling(posterior, prior, kind):
     pair = Pair(posterior, prior, kind)
     values = stepped(pair, posterior)
     within(differences(values, pair.leaves))
-    within(differences(values, [pair.h]))
+    for leaf in pair.leaves if kind == "random" and prior in SIMPLE else [pair.h]:
+        within(differences(values, [leaf]))
+
+
+@pytest.mark.parametrize(("posterior", "prior"), ONCE)
+def test_rate_and_sample_in_mixed_precision_have_the_gradients_of_double(posterior, prior):
+    """Under bfloat16 autocast, of the same noise; what reads the sample is weighed as a decoder would."""
+    gradients = []
+    for dtype, context in ((torch.double, nullcontext()), (torch.float, torch.autocast("cpu", torch.bfloat16))):
+        pair = Pair(posterior, prior).to(dtype)
+        with fixed_noise(), context:
+            q, p = pair.q(), pair.prior and pair.p()
+            z = q.rsample()
+            loss = weighed(z).mean() + (estimators.rate(q, p, z).mean() if p else 0)
+        found = torch.autograd.grad(loss, pair.leaves, allow_unused=True, materialize_grads=True)
+        gradients.append(torch.cat([each.double().flatten() for each in found]))
+    exact, rounded = gradients
+    assert rounded.isfinite().all() and (rounded - exact).norm() <= BF16 * exact.norm()
 
 
 @pytest.mark.parametrize("size", [1, 1000])
-@pytest.mark.parametrize(("posterior", "prior"), [each if each in ONCE and each.values[0][0] not in HEAVY else slow(each) for each in PAIRS])
+@pytest.mark.parametrize(
+    ("posterior", "prior"), [each if each in ONCE and each.values[0][0] not in HEAVY else slow(each) for each in PAIRS]
+)
 def test_derivatives_hold_for_one_latent_and_for_a_thousand(posterior, prior, size):
     name, options, shapes = posterior
     least = {"von_mises_fisher": 2, "product_vq": 2}.get(name, 1)
@@ -332,10 +368,10 @@ def test_sample_on_the_sphere_has_the_derivative_of_its_mean_over_tangents():
 
 @pytest.mark.parametrize("kind", EXTREMES)
 @pytest.mark.parametrize("lead", [(), (2,)], ids=["", "samples"])
-@pytest.mark.parametrize(("name", "options"), [(name, each) for name in registry.names("likelihood") for each in LIKELIHOODS[name]], ids=str)
+@pytest.mark.parametrize(("name", "options"), ASKED, ids=str)
 def test_likelihood_has_its_derivative(name, options, lead, kind):
     support = "unit" if "unit" in registry.load("likelihood", name).fits else "levels"
-    part = made("likelihood", name, options, VECTOR.replace(support=support, range=(0.0, 1.0), train_size=100))
+    part = made("likelihood", name, options, UNIT.replace(support=support))
     h = inputs(kind, F).expand(*lead, -1, F).clone().requires_grad_()
     x = (inputs("far" if kind == "far" else "random", 6).sigmoid() * 255).round() / 255
     x = x[: h.shape[-2]] if kind not in ("zeros", "ones") else torch.full_like(x, float(kind == "ones"))
@@ -346,6 +382,20 @@ def test_likelihood_has_its_derivative(name, options, lead, kind):
 
     within(differences(values, [h, *part.parameters()]))
     within(differences(values, [h]))
+
+
+@pytest.mark.parametrize(("name", "options"), ASKED, ids=str)
+def test_likelihood_in_mixed_precision_has_the_gradient_of_double(name, options):
+    gradients, x = [], (inputs("random", 6).sigmoid() * 255).round() / 255
+    for dtype, context in ((torch.double, nullcontext()), (torch.float, torch.autocast("cpu", torch.bfloat16))):
+        part = made("likelihood", name, options, UNIT.replace(support="levels")).to(dtype)
+        h = inputs("random", F).to(dtype).requires_grad_()
+        with context:
+            loss = part(h).log_prob(x.to(dtype)).mean()
+        found = torch.autograd.grad(loss, [h, *part.parameters()])
+        gradients.append(torch.cat([each.double().flatten() for each in found]))
+    exact, rounded = gradients
+    assert rounded.isfinite().all() and (rounded - exact).norm() <= BF16 * exact.norm()
 
 
 # -- estimators --------------------------------------------------------------------------------------------------------
@@ -364,7 +414,7 @@ imq = estimators.kernel_for("imq", 3, scales=(0.5, 1.0))
 rbf = estimators.kernel_for("rbf", 3)
 ESTIMATORS = {
     "log_mean_exp": lambda x, *_: estimators.log_mean_exp(x, 1),
-    "importance_terms": lambda x, y, *_: {**estimators.importance_terms(x, y), "loss": estimators.importance_terms(x, y).loss},
+    "importance_terms": lambda x, y, *_: estimators.importance_terms(x, y),
     "gathered": lambda x, *_: weighed(estimators.gathered(x)),
     "own_rows": lambda x, *_: weighed(estimators.own_rows(x)),
     "decomposed_rate": lambda x, y, s: names_of(estimators.decomposed_rate(x, y, s, x.square().sum(1), 50)),
@@ -422,8 +472,8 @@ def test_every_part_of_the_registry_is_checked():
     assert set(POSTERIORS) == set(registry.names("posterior"))
     assert set(LIKELIHOODS) == set(registry.names("likelihood"))
     assert {pair.values[1] for pair in PAIRS} - {None} == set(registry.names("prior"))
-    known = {name for name in POSTERIORS} | {f"{name}, {key}" for name in POSTERIORS for o, _ in POSTERIORS[name] for key in o}
-    assert set(DECLARED) <= known
+    options = {f"{name}, {key}" for name, cases in POSTERIORS.items() for given, _ in cases for key in given}
+    assert set(DECLARED) <= set(POSTERIORS) | options
     assert all(what == HELD or what in globals() for what in DECLARED.values())
 
 
@@ -451,8 +501,8 @@ def test_every_closed_form_and_every_distribution_is_checked():
         found = (pair.q(), *([] if prior is None else [pair.p()]))
         met |= set(map(type, found))
         forms |= {tuple(map(type, found))} if prior and kl.closed_form(*found) else set()
-    for name, options in ((name, each) for name in LIKELIHOODS for each in LIKELIHOODS[name]):
-        part = made("likelihood", name, options, VECTOR.replace(support="levels", range=(0.0, 1.0)))
+    for likelihood, options in ASKED:
+        part = made("likelihood", likelihood, options, UNIT.replace(support="levels"))
         met.add(type(part(inputs("random", F))))
     defined = {each for each in subclasses(Distribution) if each.__module__.startswith(distributions.__name__)}
     assert {each for each in defined if not inspect.isabstract(each)} - met == {LocationScale}
