@@ -396,6 +396,16 @@ def test_samples_of_a_rank_are_its_share_of_the_global_draw():
         assert torch.equal(prior(None, c[2:]).sample(), everyone[2:])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "kept"), [(torch.double, torch.double), (torch.float, torch.float), (torch.bfloat16, torch.float)]
+)
+def test_pixelcnn_has_logits_of_its_precision_and_single_at_least(dtype, kept):
+    prior = PixelCNNPrior(VECTOR.replace(latent=(2, 2), codes=3), channels=4, layers=1).to(dtype)
+    p, found = prior(lambda x: None), []
+    prior.scan(1, lambda i, logits: found.append(logits) or logits.argmax(1))
+    assert {p.log_prob(p.sample((2,))).dtype, *(logits.dtype for logits in found)} == {kept}
+
+
 def test_pixelcnn_learns_to_code_below_the_uniform_rate():
     prior = PixelCNNPrior(GRID.replace(latent=(2, 2), codes=4), channels=8, layers=2)
     optimizer = torch.optim.Adam(prior.parameters(), 1e-2)
