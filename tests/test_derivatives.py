@@ -119,7 +119,9 @@ def groups(made, update, name):
     declared = DECLARED[name].parts if name in DECLARED else ()
     left_out = {id(p) for part in declared for p in made.get_submodule(part).parameters()}
     parts = [child for part in update.modules for child in (part.children() if part is made else [part])]
-    return [kept for part in parts if (kept := [p for p in part.parameters() if id(p) not in left_out])]
+    found = [kept for part in parts if (kept := [p for p in part.parameters() if id(p) not in left_out])]
+    assert {id(p) for p in chain(*found)} == {id(p) for p in update.parameters} - left_out
+    return found
 
 
 def compared(made, name, batch, together=False, holding=None):
