@@ -1,18 +1,17 @@
 """Derivatives of every term of every variant and part against finite differences, in the order of a training step.
 
-What is registered is checked here, or declared here not to be a derivative, beside a test of what it is instead.
+What is registered is checked, or declared in `tests/derivatives.py` beside the test of what it is instead.
 """
 
 import copy
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 import torch
 
-from tests.derivatives import Held, differences, fixed_noise, unmoved
+from tests.derivatives import BF16, CODES, DECLARED, LARGEST, Held, differences, fixed_noise, unmoved, within
 from vaezoo import registry
 from vaezoo.autoencoder import Autoencoder
 from vaezoo.batch import Batch
@@ -22,51 +21,8 @@ from vaezoo.distributions import noise
 from vaezoo.distributions.diagonal_normal import DiagonalNormal
 from vaezoo.variational import Variational
 
-LARGEST = 1e-6  # relative error of a derivative in double precision
-BF16 = 0.1  # of a gradient under bfloat16 autocast, whose numbers are rounded by up to 2^-8, layer after layer
 VARIANTS = registry.names("variant")
-
-
-class Declared(NamedTuple):
-    """Why a gradient is not the derivative of its terms, and the test of what it is instead.
-
-    Args:
-        why: what is done by design.
-        identity: the test, ``file::name``.
-        parts: children of the model whose gradient it is; none for those that have stop-gradients.
-    """
-
-    why: str
-    identity: str
-    parts: tuple[str, ...] = ()
-
-
-HELD = "tests/test_derivatives.py::test_gradient_is_the_derivative_with_stop_gradients_held"
-CODES = Declared(
-    "the decoder's gradient passes the code as if it was the vector; penalties stop one of their two", HELD
-)
-DECLARED = {
-    **dict.fromkeys(("vq_vae", "vq_vae_2", "residual_vq_vae", "product_vq_vae", "fsq_vae", "lfq_vae"), CODES),
-    "dreg_iwae": Declared(
-        "another unbiased estimate of the bound's gradient for the encoder",
-        "tests/test_derivatives.py::test_dreg_gradient_is_the_sum_of_its_definition",
-        ("encoder", "posterior"),
-    ),
-}
-ELSEWHERE = {  # in options, distributions and what follows a step
-    "rae, spectral": Declared(
-        "power iteration: the singular vectors of a step are constants",
-        "tests/test_derivatives.py::test_power_iteration_gives_the_derivative_once_it_has_converged",
-    ),
-    "running codebooks, GECO's multiplier, the optimal scale that is held": Declared(
-        "buffers that follow the step",
-        "tests/test_derivatives.py::test_state_that_follows_a_step_is_moved_by_no_gradient",
-    ),
-    "players": Declared(
-        "a loss moves its own player only: critics' losses are derivatives for critics, and so on",
-        "vaezoo/contract/test_contract.py::test_each_update_moves_only_its_own_modules",
-    ),
-}
+STOPPED = [name for (group, name), declared in DECLARED.items() if group == "variant" and declared is CODES]
 FEW_CODES = "posterior.codes=8"  # no more than there are inputs: equal codes tie
 ALWAYS = dict.fromkeys(("vq_vae", "vq_vae_2", "residual_vq_vae", "product_vq_vae"), (FEW_CODES,))
 OPTIONS = [  # of variants, beside their defaults
@@ -116,8 +72,8 @@ def updates(made):
 
 def groups(made, update, name):
     """The parameters of an update by part, those left out whose gradient is declared."""
-    declared = DECLARED[name].parts if name in DECLARED else ()
-    left_out = {id(p) for part in declared for p in made.get_submodule(part).parameters()}
+    declared = DECLARED.get(("variant", name))
+    left_out = {id(p) for part in (declared.parts if declared else ()) for p in made.get_submodule(part).parameters()}
     parts = [child for part in update.modules for child in (part.children() if part is made else [part])]
     found = [kept for part in parts if (kept := [p for p in part.parameters() if id(p) not in left_out])]
     assert {id(p) for p in chain(*found)} == {id(p) for p in update.parameters} - left_out
@@ -125,8 +81,8 @@ def groups(made, update, name):
 
 
 def compared(made, name, batch, together=False, holding=None):
-    """Every term of every update along a direction for each part, or for all parts together; the number of terms."""
-    holding = DECLARED.get(name) is CODES if holding is None else holding
+    """Every term of every update along a direction for each part, or for all parts together."""
+    holding = name in STOPPED if holding is None else holding
     batch, found = batch._replace(x=batch.x.double()), {}
     for stage, update in updates(made):
         held = Held() if holding else None
@@ -146,24 +102,18 @@ def compared(made, name, batch, together=False, holding=None):
     return found
 
 
-def within(found):
-    """Fails where a derivative is further off than allowed."""
-    wrong = {name: difference for name, difference in found.items() if not difference.error <= LARGEST}
-    assert not wrong, f"not the derivative: {wrong}"
-
-
 def only(batch, x=None, examples=None):
     """The batch with other values, or its first examples."""
     batch = batch if x is None else batch._replace(x=torch.full_like(batch.x, x))
     return Batch(*(None if each is None else each[:examples] for each in batch))
 
 
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if DECLARED.get(name) is not CODES])
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in STOPPED])
 def test_gradient_is_the_derivative(variant):
     within(compared(model(variant), variant, some(variant)))
 
 
-@pytest.mark.parametrize("variant", [name for name in DECLARED if DECLARED[name] is CODES])
+@pytest.mark.parametrize("variant", STOPPED)
 def test_gradient_is_the_derivative_with_stop_gradients_held(variant):
     """Straight-through: the decoder's gradient at the code is the vector's; each penalty moves the one it names."""
     within(compared(model(variant), variant, some(variant)))
@@ -236,17 +186,17 @@ def test_a_model_in_double_precision_stays_in_it(variant):
 # -- what is declared --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("variant", DECLARED)
+@pytest.mark.parametrize("variant", [name for group, name in DECLARED if group == "variant"])
 def test_what_is_declared_is_not_the_derivative(variant, monkeypatch):
     """A declaration that is no longer needed must go."""
     assert variant in VARIANTS
     made = model(variant)
-    monkeypatch.delitem(DECLARED, variant)
+    monkeypatch.delitem(DECLARED, ("variant", variant))
     found = compared(made, variant, some(variant), holding=False)
     assert max(difference.error for difference in found.values()) > 100 * LARGEST
 
 
-@pytest.mark.parametrize("declared", {*DECLARED.values(), *ELSEWHERE.values()}, ids=lambda declared: declared.why[:30])
+@pytest.mark.parametrize("declared", sorted(set(DECLARED.values())), ids=lambda declared: declared.why[:30])
 def test_what_is_declared_has_a_test_of_what_it_is(declared):
     file, name = declared.identity.split("::")
     assert f"def {name}(" in Path(__file__).parents[1].joinpath(file).read_text()
