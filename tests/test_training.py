@@ -49,6 +49,15 @@ def test_weight_zero_is_reported_and_has_no_gradient():
     assert loss.item() == 1 and value.grad is None and terms.means["shadow"].isinf()
 
 
+def test_means_asked_for_without_a_graph_leave_the_loss_its_gradient():
+    value = torch.tensor([1.0, 3.0], requires_grad=True)
+    terms = Terms(distortion=value.square())
+    with torch.no_grad():
+        assert terms.means["distortion"] == 5 and "distortion=5" in repr(terms)
+    terms.loss.backward()
+    assert value.grad.tolist() == [1, 3]
+
+
 def test_every_rate_counts_in_the_elbo():
     terms = Terms(distortion=torch.ones(3), rate_1=torch.ones(3), rate_2=torch.ones(3), irate=torch.ones(3))
     assert terms.rates == ["rate_1", "rate_2"] and terms.elbo.tolist() == [-3, -3, -3]
