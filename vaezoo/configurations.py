@@ -15,7 +15,7 @@ PARTS = ("variant", "encoder", "decoder", "posterior", "prior", "likelihood", "d
 # Where and how a run is computed and watched, but not what is computed.
 IGNORED = (
     *("seed", "run_dir", "sweep_dir", "resume", "evaluate", "logger", "callbacks"),
-    *("hardware", "hydra", "sweep", "choices", "overrides"),
+    *("hardware", "hydra", "sweep", "choices", "settled", "overrides"),
 )
 IGNORED_KEYS = (
     *(f"dataset.{key}" for key in ("root", "source", "workers", "eval_batch_size", "in_memory")),

@@ -16,7 +16,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
-from vaezoo.build import build, latent_shape, save
+from vaezoo.build import build, latent_shape, save, settle
 from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
 from vaezoo.callbacks.loggers import close, log_results, make_loggers
 from vaezoo.callbacks.pictures import Pictures
@@ -78,6 +78,7 @@ def fill(config: DictConfig, checkpoint: str | None = None) -> Run:
     data.setup()
     shapes = data.shapes(latent_shape(config.latent))
     seed_everything(config.seed, verbose=False)
+    config = settle(config, shapes.support)
     model = build(config, shapes)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     loggers = make_loggers(config.logger, run_dir, plain, resuming=checkpoint is not None)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-BOOKKEEPING = ("choices", "overrides", "resume", "logger", "callbacks")  # what says nothing about the model
+BOOKKEEPING = ("choices", "settled", "overrides", "resume", "logger", "callbacks")  # what says nothing about the model
 
 
 def flat_config(config: Mapping[str, Any]) -> dict[str, Any]:
