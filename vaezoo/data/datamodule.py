@@ -218,18 +218,13 @@ class DataModule(LightningDataModule):
         key = (self.name, str(self.root.absolute()), repr(sorted(self.options.items())), self.in_memory)
         if key not in _cache:
             raw = self._load(self.root, **self.options)
-            val = None if raw.val is None else self._decoded(raw.val)
-            train, test = self._decoded(raw.train), self._decoded(raw.test)
-            _cache[key] = dataclasses.replace(raw, train=train, test=test, val=val)
+            parts: dict[str, Any] = {"train": raw.train, "test": raw.test}
+            parts |= {} if raw.val is None else {"val": raw.val}
+            keep = sum(map(_bytes, parts.values())) <= MEMORY if self.in_memory is None else self.in_memory
+            if keep:
+                parts = {name: _decoded(part) for name, part in parts.items()}
+            _cache[key] = dataclasses.replace(raw, **parts)
         return _cache[key]
-
-    def _decoded(self, part: Part) -> Part:
-        if isinstance(part.x, Tensor):
-            return part
-        fits = len(part.x) * prod(part.x.shape) * part.x.dtype.itemsize <= MEMORY
-        if not (fits if self.in_memory is None else self.in_memory):
-            return part
-        return Part(part.x.decode(range(len(part.x))), part.y)
 
     def _check_support(self, support: str) -> str:
         if self.dequantise:
@@ -275,6 +270,15 @@ class DataModule(LightningDataModule):
         if dist.is_available() and dist.is_initialized():
             return dist.get_rank(), dist.get_world_size()
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+def _bytes(part: Part) -> int:
+    """What a part takes once it is in memory, beyond what it takes now."""
+    return 0 if isinstance(part.x, Tensor) else len(part.x) * prod(part.x.shape) * part.x.dtype.itemsize
+
+
+def _decoded(part: Part) -> Part:
+    return part if isinstance(part.x, Tensor) else Part(part.x.decode(range(len(part.x))), part.y)
 
 
 def _event(part: Part) -> tuple[int, ...]:

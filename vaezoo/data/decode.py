@@ -64,11 +64,11 @@ def decode(file: Path, channels: int, background: str = "white", levels: Sequenc
     except Exception as error:
         raise UsageError(f"{file} cannot be read as a picture ({error})") from error
     if frames > 1:
-        say(f"pictures with several frames, such as {file.name}: the first frame is taken")
+        say("of pictures with several frames the first frame is taken")
     if picture.mode.startswith("I") or picture.mode == "F":
         picture = _eight_bits(file, picture, sixteen, levels)
     if picture.has_transparency_data:
-        picture = _on(picture.convert("RGBA"), background, file)
+        picture = _on(picture.convert("RGBA"), background)
     return picture.convert("RGB" if channels == 3 else "L")
 
 
@@ -96,10 +96,10 @@ def _eight_bits(file: Path, picture: Image.Image, sixteen: bool, levels: Sequenc
     return Image.fromarray(((values - low) * (255 / (high - low))).round().astype(np.uint8))
 
 
-def _on(picture: Image.Image, background: str, file: Path) -> Image.Image:
+def _on(picture: Image.Image, background: str) -> Image.Image:
     if picture.getchannel("A").getextrema()[0] == 255:
         return picture.convert("RGB")
-    say(f"transparent pictures, such as {file.name}, are put on {background} (dataset.background)")
+    say(f"transparent pixels are composed over {background} (dataset.background)")
     return Image.alpha_composite(Image.new("RGBA", picture.size, background), picture).convert("RGB")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vaezoo.data.pictures import SUFFIXES
-from vaezoo.data.say import listed, say
+from vaezoo.data.say import listed
 from vaezoo.errors import UsageError
 
 SPLITS = {
@@ -16,12 +16,12 @@ SPLITS = {
 Files = dict[Path, str | None]
 
 
-def find(root: Path) -> tuple[dict[str, Files], list[str]]:
-    """The pictures of each split with their class, and the classes.
+def find(root: Path) -> tuple[dict[str, Files], list[str], str]:
+    """The pictures of each split with their class, the classes, and a line that says what was found.
 
     A class is a visible folder that holds pictures, at any depth; links to folders are followed, and no folder is read
     twice. Where there are a training folder and one of validation or test, in any case and with the usual names, they
-    are the splits; otherwise all is ``train``. One line says what was found.
+    are the splits; otherwise all is ``train``.
 
     Raises:
         UsageError: the folder is missing or holds no pictures, or a split is there twice.
@@ -35,8 +35,7 @@ def find(root: Path) -> tuple[dict[str, Files], list[str]]:
     if not any(splits.values()):
         raise UsageError(f"{root} holds no pictures ({', '.join(SUFFIXES)})")
     classes = sorted({name for files in splits.values() for name in files.values() if name is not None})
-    say(_found(root, splits, places, classes, unused))
-    return splits, classes
+    return splits, classes, _found(root, splits, places, classes, unused)
 
 
 def _splits(root: Path, holding: list[Path]) -> dict[str, Path]:

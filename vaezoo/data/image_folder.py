@@ -43,7 +43,7 @@ def load(
         UsageError: the folder is missing or empty, a file cannot be read, or sizes differ without ``resize``.
     """
     check_options(resize, crop, channels, background, levels)
-    splits, classes = find(root)
+    splits, classes, found = find(root)
     if channels is None or (resize is None and crop is None):
         channels = _uniform([file for files in splits.values() for file in files], resize or crop, channels)
 
@@ -53,6 +53,7 @@ def load(
         return Part(Pictures(list(files), resize, crop, channels, background, levels), labels)
 
     parts, names = {name: part(files) for name, files in splits.items()}, tuple(classes) or None
+    say(f"{found}; {'x'.join(map(str, parts['train'].x.shape))}")
     if "test" in parts:
         return Raw(parts["train"], parts["test"], parts.get("val"), label_names=names)
     return shuffled(*parts["train"], test_size, str(root), val=parts.get("val"), label_names=names)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaezoo.data.say import say
+from vaezoo.data.say import listed, say
 from vaezoo.errors import UsageError, near
 
 Names = tuple[str, ...] | None
@@ -95,7 +95,10 @@ def _classes(plain: Mapping[str, np.ndarray], hidden: int | str | None) -> tuple
         table = torch.tensor([number.get(value, -1) for value in each.tolist()])
         found[name] = table[torch.from_numpy(inverse.reshape(-1))]
     counted = all(type(value) is int for value in values) and values == list(range(len(values)))
-    return found, None if counted else tuple(map(str, values))
+    names = None if counted else tuple(map(str, values))
+    if names:
+        say(f"labels {' and '.join(plain)}: {len(names)} classes ({listed(names)})")
+    return found, names
 
 
 def _without(hidden: int | str, values: list[Any], arrays: str) -> list[Any]:

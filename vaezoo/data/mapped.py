@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vaezoo.errors import UsageError
+
 CHUNK = 2**26  # bytes that are looked at together
+DENSE = 16  # from one row in so many on, reading the whole file is faster
 
 
 def chunks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -81,8 +84,7 @@ class Mapped(Dataset[Tensor]):
 
     def decode(self, index: Iterable[int]) -> Tensor:
         """Several examples at once, uint8 or float32 ``[N, *event]``."""
-        dtype, offset, shape = self.stored
-        rows = np.memmap(self.file, dtype, "r", offset, shape)[self.index[list(index)].numpy()]
+        rows = self._read(self.index[list(index)].numpy())
         x = torch.from_numpy(arrange(rows, self.axes, self.binary))
         return x if self.scale is None else self.scale.apply(x)
 
@@ -94,6 +96,26 @@ class Mapped(Dataset[Tensor]):
         pieces = [part.decode(range(k, min(k + step, len(part)))).aminmax() for k in range(0, len(part), step)]
         part.bounds = min(float(low) for low, _ in pieces), max(float(high) for _, high in pieces)
         return part
+
+    def _read(self, index: np.ndarray) -> np.ndarray:
+        """Rows of the file; a map of it would bring the pages around each row into memory."""
+        dtype, offset, shape = self.stored
+        rows = np.empty((len(index), *shape[1:]), dtype)
+        if DENSE * len(index) > shape[0]:
+            order = index.argsort()
+            position, ordered = 0, index[order]
+            for start, piece in chunks(np.memmap(self.file, dtype, "r", offset, shape)):
+                end = int(ordered.searchsorted(start + len(piece)))
+                rows[order[position:end]] = piece[ordered[position:end] - start]
+                position = end
+            return rows
+        flat = rows.reshape(len(index), -1).view(np.uint8)
+        with self.file.open("rb", buffering=0) as stream:
+            for row, number in zip(flat, index.tolist(), strict=True):
+                stream.seek(offset + number * flat.shape[1])
+                if stream.readinto(row.data) != flat.shape[1]:
+                    raise UsageError(f"{self.file} has become shorter while it was read")
+        return rows
 
     @property
     def fingerprint(self) -> bytes:

@@ -1,17 +1,21 @@
 """Remarks on the data: what was found in a file or folder, and what was done to it."""
 
 import sys
+from threading import Lock
 
 from pytorch_lightning.utilities import rank_zero_only
 
 _said: set[str] = set()
+_one_thread = Lock()
 
 
 @rank_zero_only
 def say(line: str) -> None:
     """Prints a line on standard error, once in the life of a process and in the first process only."""
-    if line not in _said:
+    with _one_thread:
+        new = line not in _said
         _said.add(line)
+    if new:
         print(line, file=sys.stderr, flush=True)
 
 
