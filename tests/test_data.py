@@ -370,7 +370,7 @@ def test_colour_datasets_become_channels_first_arrays(tmp_path, monkeypatch):
     from torchvision import datasets as theirs
 
     pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
-    cifar10 = SimpleNamespace(data=pixels, targets=list(range(20)))
+    cifar10 = SimpleNamespace(data=pixels, targets=list(range(20)), classes=["plane", "car"])
     svhn = SimpleNamespace(data=pixels.transpose(0, 3, 1, 2), labels=np.arange(20))
     for name, cls, fake in (("cifar10", "CIFAR10", cifar10), ("svhn", "SVHN", svhn)):
         monkeypatch.setattr(theirs, cls, lambda *args, fake=fake, **kwargs: fake)

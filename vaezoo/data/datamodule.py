@@ -34,7 +34,7 @@ BINARISE = ("none", "threshold", "static", "dynamic")
 MEMORY = 4 * 2**30  # bytes of files that are kept in memory
 YOURS = ("arrays", "image_folder", "table")  # files of the user, which are not in the folder of all data
 
-_cache: dict[tuple, Raw] = {}
+_cache: dict[tuple, tuple[Any, Raw]] = {}
 
 
 def datasets() -> list[str]:
@@ -215,16 +215,19 @@ class DataModule(LightningDataModule):
         return batch.to(device)
 
     def _raw(self) -> Raw:
+        file = self.root / Path(str(self.options.get("path", ""))).expanduser()
+        about = file.stat() if file.is_file() else None  # a file that has been written again is read again
+        stamp = about and (about.st_mtime_ns, about.st_size)
         key = (self.name, str(self.root.absolute()), repr(sorted(self.options.items())), self.in_memory)
-        if key not in _cache:
+        if key not in _cache or _cache[key][0] != stamp:
             raw = self._load(self.root, **self.options)
             parts: dict[str, Any] = {"train": raw.train, "test": raw.test}
             parts |= {} if raw.val is None else {"val": raw.val}
             keep = sum(map(_bytes, parts.values())) <= MEMORY if self.in_memory is None else self.in_memory
             if keep:
                 parts = {name: _decoded(part) for name, part in parts.items()}
-            _cache[key] = dataclasses.replace(raw, **parts)
-        return _cache[key]
+            _cache[key] = stamp, dataclasses.replace(raw, **parts)
+        return _cache[key][1]
 
     def _check_support(self, support: str) -> str:
         if self.dequantise:

@@ -28,10 +28,12 @@ def find(root: Path) -> tuple[dict[str, Files], list[str], str]:
     """
     if not root.is_dir():
         raise UsageError(f"dataset.root={root}: no such folder")
-    holding = [folder for folder in _folders(root) if next(_pictures(folder), None)]
+    every = _folders(root)
+    holding = [folder for folder in every if next(_pictures(folder, _real(root, *every)), None)]
     places = _splits(root, holding)
     unused = [folder.name for folder in holding if folder not in places.values()] if places else []
-    splits = {name: _labelled(folder) for name, folder in (places or {"train": root}).items()}
+    roots = _real(root, *places.values())
+    splits = {name: _labelled(folder, roots) for name, folder in (places or {"train": root}).items()}
     if not any(splits.values()):
         raise UsageError(f"{root} holds no pictures ({', '.join(SUFFIXES)})")
     classes = sorted({name for files in splits.values() for name in files.values() if name is not None})
@@ -50,12 +52,18 @@ def _splits(root: Path, holding: list[Path]) -> dict[str, Path]:
     return found if "train" in found and (len(found) > 1 or only) else {}
 
 
-def _labelled(folder: Path) -> Files:
+def _labelled(folder: Path, roots: set[str]) -> Files:
     """Each picture below a folder, sorted by path, with the sub-folder of the first level that it lies in."""
     files: Files = dict.fromkeys(_own(folder))
-    for inner in _folders(folder):
-        files |= dict.fromkeys(_pictures(inner), inner.name)
+    classes = _folders(folder)
+    seen = roots | _real(*classes)
+    for inner in classes:
+        files |= dict.fromkeys(_pictures(inner, seen), inner.name)
     return dict(sorted(files.items()))
+
+
+def _real(*folders: Path) -> set[str]:
+    return {os.path.realpath(folder) for folder in folders}
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -66,16 +74,12 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for real, path in unique.items() if not folder.resolve().is_relative_to(real))
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    """The visible pictures at any depth."""
-    seen = set()
+def _pictures(folder: Path, seen: set[str]) -> Iterator[Path]:
+    """The visible pictures at any depth; links to folders that have been ``seen`` are not followed."""
     for place, inner, _ in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            inner.clear()
-            continue
-        seen.add(real)
-        inner[:] = [name for name in inner if not _is_hidden(name)]
+        inner[:] = [name for name in sorted(inner) if not _is_hidden(name)]
+        inner[:] = [name for name in inner if os.path.realpath(os.path.join(place, name)) not in seen]
+        seen |= {os.path.realpath(os.path.join(place, name)) for name in inner}
         yield from _own(Path(place))
 
 

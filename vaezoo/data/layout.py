@@ -54,7 +54,7 @@ def examples(arrays: Mapping[str, np.ndarray], channels: str | None = None) -> t
     found: list[Tensor | Mapped] = []
     for name, array in arrays.items():
         if isinstance(array, np.memmap):
-            bounds = values[name].low, values[name].high
+            bounds = values[name].low, values[name].high  # of use for real values only
             found.append(Mapped(array, axes[name], binary, bounds))
         else:
             found.append(torch.from_numpy(arrange(array, axes[name], binary)))

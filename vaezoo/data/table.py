@@ -1,5 +1,6 @@
 """Tables of your own: .csv, .tsv or .parquet."""
 
+import csv
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,8 +87,6 @@ def _read(file: Path) -> Any:
     frame.columns = [str(name) for name in frame.columns]
     if not len(frame):
         raise UsageError(f"{file} has no rows")
-    if twice := [name for name in frame.columns if list(frame.columns).count(name) > 1]:
-        raise UsageError(f"{file} has several columns {twice[0]}")
     return frame
 
 
@@ -95,7 +94,10 @@ def _read_text(pandas: Any, file: Path) -> Any:
     with file.open(encoding="utf-8-sig") as lines:
         first = lines.readline().rstrip("\n")
     separator = "\t" if file.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
-    headless = all(map(_is_number, first.split(separator)))
+    names = next(csv.reader([first], delimiter=separator), [])
+    headless = all(map(_is_number, names))
+    if not headless and (twice := [name for name in names if name and names.count(name) > 1]):
+        raise UsageError(f"{file} has several columns {twice[0]}")
     with warnings.catch_warnings():
         warnings.simplefilter("error", pandas.errors.ParserWarning)  # rows with too many values
         frame = pandas.read_csv(
@@ -108,7 +110,7 @@ def _read_text(pandas: Any, file: Path) -> Any:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text.strip().strip('"'))
+        float(text)
     except ValueError:
         return False
     return True
