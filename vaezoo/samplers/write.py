@@ -58,7 +58,7 @@ def sample_run(run_dir: Path, sampler: str = "prior", n: int = 64, seed: int = 0
         columns, c = len(each), each[torch.arange(n) % len(each)]
     with torch.no_grad(), noise.seeded(SAMPLING, seed, 1):
         x = draw(model, n, drawing, c)
-    units = runs.read(run_dir).record["data"].get("standardised")
+    units = runs.read(run_dir).record.get("data", {}).get("standardised")
     _write(Scale.read(units).undo(x) if units else x, out, columns, model.shapes.range)
     return out
 
