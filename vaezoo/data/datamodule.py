@@ -296,7 +296,10 @@ def _find(source: str, options: dict[str, Any]) -> Callable[..., Raw]:
     except (ImportError, AttributeError) as error:
         raise UsageError(f"dataset.source={source}: cannot import a function load from it ({error})") from error
     allowed = [name for name in inspect.signature(load).parameters if name != "root"]
-    hints = typing.get_type_hints(load)
+    try:
+        hints = typing.get_type_hints(load)
+    except NameError:  # a module of yours may import its types for a type checker only
+        hints = {}
     for name, value in options.items():
         if name not in allowed:
             takes = f"takes the options {', '.join(allowed)}" if allowed else "takes no options of its own"

@@ -32,6 +32,7 @@ def find(root: Path) -> tuple[dict[str, Files], list[str], str]:
     holding = [folder for folder in every if next(_pictures(folder, _real(root, *every)), None)]
     places = _splits(root, holding)
     unused = [folder.name for folder in holding if folder not in places.values()] if places else []
+    unused += [f"{len(beside)} pictures beside the splits"] if places and (beside := _own(root)) else []
     roots = _real(root, *places.values())
     splits = {name: _labelled(folder, roots) for name, folder in (places or {"train": root}).items()}
     if not any(splits.values()):

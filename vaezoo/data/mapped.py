@@ -120,7 +120,7 @@ class Mapped(Dataset[Tensor]):
     @property
     def fingerprint(self) -> bytes:
         """Changes with the content of the file, with how it is read and with which rows are taken."""
-        digest = hashlib.sha256(self.index.numpy().data)
+        digest = hashlib.sha256(self.index.contiguous().numpy().data)
         about = self.file.stat()
         digest.update(repr((self.axes, self.binary, _digest(self.file, about.st_size, about.st_mtime_ns))).encode())
         return digest.digest()
