@@ -353,6 +353,7 @@ def header(suffix):
         ),
         (npz(x=X + 1j), r"array x is complex64: must be uint8, bool or float"),
         (npz(x=X, y=np.arange(60).astype("datetime64[s]")), r"array y is datetime64\[s\]: labels must be"),
+        (npz(x=X, y=np.array([b"a", b"\xe9"] * 30)), r"array y holds text that is not UTF-8"),
         (npz(x=X, y=np.array(["a"] * 50)), r"array y has 50 labels for 60 examples of x"),
         (npz(x=X, y=np.arange(60), x_test=X, y_test=X[:, 0]), r"the splits have labels of different kinds: y is int64"),
         (pt({0: torch.ones(3)}), r"a.pt must hold a tensor or a dict of tensors whose keys are names"),

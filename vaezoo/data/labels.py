@@ -55,10 +55,11 @@ def _plain(name: str, y: np.ndarray) -> np.ndarray:
     """Strings as str, a single column as ``[N]``."""
     if y.ndim == 0 or 0 in y.shape:
         raise UsageError(f"array {name} has shape {y.shape}: labels must be [N] or [N, *]")
-    if y.dtype.kind == "S":
-        y = np.char.decode(y, "utf-8")
-    elif y.dtype.kind == "O":
-        y = np.array([v.decode() if isinstance(v, bytes) else str(v) for v in y.ravel()]).reshape(y.shape)
+    try:
+        if y.dtype.kind in "SO":
+            y = np.array([v.decode() if isinstance(v, bytes) else str(v) for v in y.ravel()]).reshape(y.shape)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"array {name} holds text that is not UTF-8 ({error})") from error
     if y.dtype.kind not in "biufU":
         raise UsageError(f"array {name} is {y.dtype}: labels must be integers, strings, booleans or floats")
     if y.ndim == 2 and 1 in y.shape and y.dtype.kind != "f":
