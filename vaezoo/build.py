@@ -1,18 +1,21 @@
 """From a resolved configuration to a variant, and back from a run's folder."""
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from safetensors.torch import load_model, save_model
 
+from vaezoo.choices import AUTO
 from vaezoo.data.datamodule import DataModule
 from vaezoo.errors import UsageError, near
 from vaezoo.files import atomic
 from vaezoo.folder import check_data
+from vaezoo.likelihoods.support import DEFAULT
 from vaezoo.likelihoods.support import check as check_support
 from vaezoo.registry import GROUPS
 from vaezoo.runs import CONFIG, RECORD, WEIGHTS
@@ -32,6 +35,7 @@ def build(config: DictConfig, shapes: Shapes) -> Variant:
     Raises:
         UsageError: a part does not fit the data, another part, or a variant that has no use for it.
     """
+    config = settle(config, shapes.support)
     variant = hydra.utils.instantiate(config.variant)
     cls: type[Variant] = variant.func
     name = config.choices.variant
@@ -46,6 +50,28 @@ def build(config: DictConfig, shapes: Shapes) -> Variant:
         _check_posterior(cls, parts["prior"].func, parts["posterior"].func, config.choices)
     options = OmegaConf.to_container(config.optimizer, resolve=True)
     return variant(shapes=shapes, optimizer=options, seed=config.seed, **parts)
+
+
+def settle(config: DictConfig, support: str) -> DictConfig:
+    """The configuration with the likelihood of these data in place of ``likelihood=auto``.
+
+    Args:
+        config: what :func:`vaezoo.compose` returns; it is left as it is.
+        support: where the data live, `Shapes.support`.
+
+    Returns:
+        DictConfig: whose ``settled`` lists the groups that were chosen so; the same object where there are none.
+    """
+    if config.choices.get("likelihood") != AUTO:
+        return config
+    from vaezoo.configs import node  # here, for it makes our options known to Hydra, which loading a run does not need
+
+    own = copy.deepcopy(config)
+    with open_dict(own):
+        own.likelihood = OmegaConf.structured(node("likelihood", DEFAULT[support]))
+        own.choices.likelihood = DEFAULT[support]
+        own.settled = ["likelihood"]
+    return own
 
 
 def latent_shape(latent: Any) -> tuple[int, ...]:

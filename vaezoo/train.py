@@ -17,7 +17,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
 from vaezoo import folder
-from vaezoo.build import build, latent_shape, save
+from vaezoo.build import build, latent_shape, save, settle
 from vaezoo.callbacks.checkpoints import Checkpoints
 from vaezoo.callbacks.loggers import close, log_pictures, log_results, make_loggers
 from vaezoo.callbacks.pictures import Pictures, write_pictures
@@ -92,6 +92,7 @@ def _fill(config: DictConfig, checkpoint: str | None) -> Run:
     data.setup()
     shapes = data.shapes(latent_shape(config.latent))
     seed_everything(config.seed, verbose=False)
+    config = settle(config, shapes.support)
     model = build(config, shapes)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     if checkpoint:

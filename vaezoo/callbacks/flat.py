@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-BOOKKEEPING = (  # what says nothing about the model
-    *("choices", "overrides", "resume", "overwrite", "allow_other_data"),
-    *("logger", "callbacks"),
-)
+from vaezoo.identity import MACHINE
+
+BOOKKEEPING = tuple(key for key in MACHINE if key not in ("run_dir", "sweep_dir"))  # what says nothing about the model
 
 
 def flat_config(config: Mapping[str, Any]) -> dict[str, Any]:

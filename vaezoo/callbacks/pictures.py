@@ -1,6 +1,7 @@
 """What a model reconstructs, dreams and encodes, as pictures."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,8 @@ def _flips(model: Any, batch: Batch) -> Picture:
     return grid(model.decode(z, c).mean, values, model.shapes.range)
 
 
-def latent(model: Any, batch: Batch) -> Picture:
-    """Codes of the batch in the plane, coloured by label.
+def latent(model: Any, batch: Batch, names: Sequence[str] | None = None) -> Picture:
+    """Codes of the batch in the plane, coloured by label; ``names`` are those of the classes.
 
     Raises:
         Skipped: the latent is not two-dimensional.
@@ -138,7 +139,7 @@ def latent(model: Any, batch: Batch) -> Picture:
     if model.shapes.latent != (2,):
         raise Skipped(f"the latent has shape {model.shapes.latent}; only (2,) can be drawn in the plane")
     y = batch.y if batch.y is not None and batch.y.ndim == 1 and not batch.y.is_floating_point() else None
-    return scatter(model.encode(batch.x, _condition(model, batch)), y)
+    return scatter(model.encode(batch.x, _condition(model, batch)), y, names=names)
 
 
 def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: str = "test") -> dict[str, Any]:
@@ -161,7 +162,7 @@ def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: 
             "reconstructions": lambda: reconstructions(model, batch),
             "samples": lambda: samples(model, batch),
             "traversals": lambda: traversals(model, batch),
-            "latent": lambda: latent(model, batch),
+            "latent": lambda: latent(model, batch, datamodule.label_names),
         }
         for name, picture in pictures.items():
             try:

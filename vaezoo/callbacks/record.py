@@ -49,7 +49,7 @@ class Record(Callback):
             "status": "running",
             "reason": None,
             "seed": config.seed,
-            "data": {"name": datamodule.name, "checksum": datamodule.checksum},
+            "data": {"name": datamodule.name, "checksum": datamodule.checksum, **about(datamodule)},
             "shapes": write_shapes(model.shapes),
             "parameters": {"total": _count(every), "trainable": _count([p for p in every if p.requires_grad])},
             "versions": versions(),
@@ -115,6 +115,16 @@ class Record(Callback):
             weights=checksum(self.path.with_name(WEIGHTS)),
         )
         write(self.path, json.dumps(self.fields, indent=2) + "\n")
+
+
+def about(datamodule: DataModule) -> dict[str, Any]:
+    """Names of the classes and units of the data, where there are any."""
+    found: dict[str, Any] = {}
+    if datamodule.label_names is not None:
+        found["label_names"] = list(datamodule.label_names)
+    if datamodule.scale is not None:
+        found["standardised"] = datamodule.scale.write()
+    return found
 
 
 def versions() -> dict[str, str]:

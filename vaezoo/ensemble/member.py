@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 from pytorch_lightning.loggers import Logger
 
-from vaezoo.build import build, latent_shape, save
+from vaezoo.build import build, latent_shape, save, settle
 from vaezoo.callbacks.loggers import log_results, make_loggers
 from vaezoo.callbacks.pictures import write_pictures
 from vaezoo.data.datamodule import DataModule
@@ -45,8 +45,10 @@ class Member:
         data: DataModule = hydra.utils.instantiate(config.dataset)
         data.prepare_data()
         data.setup()
+        shapes = data.shapes(latent_shape(config.latent))
+        config = settle(config, shapes.support)
         seed_everything(config.seed, verbose=False)
-        model = build(config, data.shapes(latent_shape(config.latent)))
+        model = build(config, shapes)
         return cls(config, path, data, model, make_loggers(config.logger, path, _plain(config)))
 
     def start(self, device: Any) -> None:

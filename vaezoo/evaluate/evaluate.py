@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from vaezoo.batch import Batch
 from vaezoo.data.datamodule import DataModule
+from vaezoo.data.standardise import Scale
 from vaezoo.distributions import noise
 from vaezoo.evaluate.latents import ActiveUnits, MutualInformation, PerDimensionKL
 from vaezoo.evaluate.mean import Mean, SquaredError
@@ -91,10 +92,12 @@ def evaluate(
         for start in tqdm(starts, f"{split}, k={k}", unit=f" x {piece} images", disable=hidden, leave=False):
             batch = on_device(data[start : min(start + piece, size)], model)
             with noise.seeded(EVALUATION, seed, start):
-                _measure(model, batch, meters, own)
+                _measure(model, batch, meters, own, data.scale)
         measured = {name: meter.compute() for name, meter in meters.items()}
         measured["rate_is"] = rate_is(model, probe)
         reasons |= remarks(model)
+    if data.scale is not None:
+        _in_units(measured, data.scale.log_volume(model.shapes.event))
     seconds = time.perf_counter() - begin
     report = _report({"split": split, "images": size, "k": k}, model, measured, reasons)
     report = {**report, "seconds": seconds, "images_per_second": size / seconds}
@@ -168,7 +171,9 @@ def _meters(model: Variant, k: int, reasons: dict[str, str]) -> dict[str, Metric
     return {name: meter for name, meter in meters.items() if name not in reasons}
 
 
-def _measure(model: Any, batch: Batch, meters: dict[str, Metric], own: Collection[str]) -> None:
+def _measure(
+    model: Any, batch: Batch, meters: dict[str, Metric], own: Collection[str], scale: Scale | None = None
+) -> None:
     """Adds one batch to every meter; ``own`` names those of the variant itself."""
     x, c = batch.x, model.condition(batch) if hasattr(model, "condition") else None
     terms = model.elbo(x, c) if "elbo" in meters else model.terms(batch)
@@ -177,7 +182,8 @@ def _measure(model: Any, batch: Batch, meters: dict[str, Metric], own: Collectio
             meter.update(model, batch)
     if "distortion" in meters:
         meters["distortion"].update(terms["distortion"])
-        meters["squared_error"].update(x, model.reconstruct(x, c))
+        pair = (x, model.reconstruct(x, c))
+        meters["squared_error"].update(*(pair if scale is None else map(scale.undo, pair)))
     if "elbo" in meters:
         meters["elbo"].update(terms.elbo)
         meters["rate"].update(sum(terms[name] for name in terms.rates))
@@ -191,6 +197,15 @@ def _measure(model: Any, batch: Batch, meters: dict[str, Metric], own: Collectio
             meters["mutual_information"].update(x, z, c)
     if "nll" in meters:
         meters["nll"].update(model, x, c)
+
+
+def _in_units(measured: dict[str, Any], log_volume: float) -> None:
+    """Likelihoods of standardised data become those of the data: log p(x) = log p(x') - sum of log s."""
+    for name, sign in (("elbo", -1), ("distortion", 1)):
+        if name in measured:
+            measured[name] = measured[name] + sign * log_volume
+    if "nll" in measured:
+        measured["nll"] = measured["nll"]._replace(mean=measured["nll"].mean + log_volume)
 
 
 def _report(head: dict[str, Any], model: Variant, measured: dict[str, Any], reasons: dict[str, str]) -> dict[str, Any]:

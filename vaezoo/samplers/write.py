@@ -7,9 +7,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vaezoo import runs
 from vaezoo.build import load, load_data
 from vaezoo.callbacks.draw import grid
 from vaezoo.callbacks.pictures import conditions
+from vaezoo.data.standardise import Scale
 from vaezoo.distributions import noise
 from vaezoo.errors import UsageError
 from vaezoo.evaluate.mode import on_device
@@ -22,7 +24,8 @@ SUFFIXES = (".png", ".npy", ".pt")
 def sample_run(run_dir: Path, sampler: str = "prior", n: int = 64, seed: int = 0, out: Path | None = None) -> Path:
     """Draws from a run's model and writes a grid of pictures (.png), or the samples as an array (.npy) or tensor (.pt).
 
-    A conditional model gets the conditions of the first test examples of each class, one column of the grid each.
+    Samples of standardised data are written in units of the data. A conditional model gets the conditions of the first
+    test examples of each class, one column of the grid each.
 
     Args:
         run_dir: the run's folder.
@@ -54,7 +57,9 @@ def sample_run(run_dir: Path, sampler: str = "prior", n: int = 64, seed: int = 0
         assert each is not None
         columns, c = len(each), each[torch.arange(n) % len(each)]
     with torch.no_grad(), noise.seeded(SAMPLING, seed, 1):
-        _write(draw(model, n, drawing, c), out, columns, model.shapes.range)
+        x = draw(model, n, drawing, c)
+    units = runs.read(run_dir).record.get("data", {}).get("standardised")
+    _write(Scale.read(units).undo(x) if units else x, out, columns, model.shapes.range)
     return out
 
 
