@@ -14,7 +14,7 @@ from vaezoo.runs import RunRecord
 PARTS = ("variant", "encoder", "decoder", "posterior", "prior", "likelihood", "dataset")
 # Where and how a run is computed and watched, but not what is computed.
 IGNORED = (
-    *("seed", "run_dir", "sweep_dir", "resume", "overwrite", "allow_other_data"),
+    *("seed", "run_dir", "sweep_dir", "resume", "overwrite", "allow_other_data", "trust"),
     *("evaluate", "logger", "callbacks"),
     *("hardware", "hydra", "sweep", "choices", "overrides"),
 )

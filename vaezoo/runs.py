@@ -130,6 +130,8 @@ def hold(path: str | os.PathLike, patience: float = PATIENCE) -> Iterator[None]:
         lock.acquire(timeout=patience)
     except Timeout:
         raise UsageError(f"{path} is in use by another process, which trains or evaluates it") from None
+    except OSError as error:  # a symbolic link, which filelock does not follow, or a folder that cannot be written to
+        raise UsageError(f"{Path(path) / LOCK} cannot be used ({error.strerror})") from error
     try:
         yield
     finally:
@@ -141,7 +143,7 @@ def hold(path: str | os.PathLike, patience: float = PATIENCE) -> Iterator[None]:
 
 def held(path: str | os.PathLike) -> bool:
     """Whether a living process fills the folder."""
-    if not (Path(path) / LOCK).exists():
+    if not (Path(path) / LOCK).exists() or (Path(path) / LOCK).is_symlink():
         return False
     lock = FileLock(Path(path) / LOCK)
     try:

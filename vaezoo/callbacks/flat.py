@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 BOOKKEEPING = (  # what says nothing about the model
-    *("choices", "overrides", "resume", "overwrite", "allow_other_data"),
+    *("choices", "overrides", "resume", "overwrite", "allow_other_data", "trust"),
     *("logger", "callbacks"),
 )
 

@@ -18,8 +18,9 @@ from vaezoo import runs
 from vaezoo.errors import UsageError
 from vaezoo.sweep.composer import Composer
 from vaezoo.sweep.done import over, products, what
-from vaezoo.sweep.job import JobFailed, queued
+from vaezoo.sweep.job import JobFailed, job_overrides
 from vaezoo.sweep.status import UNFINISHED
+from vaezoo.trust import check, check_links
 
 
 class Jobs(Sweeper):
@@ -81,7 +82,11 @@ class Jobs(Sweeper):
         for folder in runs.find(place):
             if not (folder / runs.JOB).is_file() or runs.state(folder) not in UNFINISHED:
                 continue
-            job = [*queued(folder)["overrides"], *arguments]
+            queued = job_overrides(folder, self.master.trust)
+            if not self.master.trust:
+                check_links(folder)
+                check(self.loader.load_sweep_config(self.master, queued), str(folder / runs.JOB), recorded=False)
+            job = [*queued, *arguments]
             config = self.loader.load_sweep_config(self.master, job)
             if place / config.hydra.sweep.subdir != folder:
                 raise UsageError(f"{folder} cannot run again: its configuration has changed; start its sweep anew")
