@@ -12,6 +12,7 @@ from vaezoo import choices, completion, describe, registry, runs, samplers, sett
 from vaezoo.comparison import Comparison, compare
 from vaezoo.errors import UsageError
 from vaezoo.figures import figure as figures
+from vaezoo.files import printable
 from vaezoo.tables import table as tables
 
 EXAMPLES = """\
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = _parser().parse_args(arguments)
         return given.run(given)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         return 0

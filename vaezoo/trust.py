@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vaezoo import registry
 from vaezoo.choices import plugin_dirs
 from vaezoo.errors import UsageError
+from vaezoo.files import inside
 from vaezoo.runs import CONFIG
 
 DATA = "vaezoo.data.datamodule.DataModule"
@@ -74,7 +75,9 @@ def check(config: DictConfig, where: str, recorded: bool = True) -> None:
         if key.startswith("_") and not (len(path) == 2 and path[0] in blocks and key in HYDRAS):
             raise UsageError(f"{where}: {_dotted(path)}={value!r} has no place in a run's configuration; {ALLOW}")
         if recorded and any(isinstance(text, str) and "${" in text for text in (key, value)):
-            raise UsageError(f"{where}: {_dotted(path)}={value!r} is an interpolation, and a run records values; {ALLOW}")
+            raise UsageError(
+                f"{where}: {_dotted(path)}={value!r} is an interpolation, and a run records values; {ALLOW}"
+            )
     for group in registry.GROUPS:
         _check_part(group, plain.get(group), where)
     _check_dataset(plain.get("dataset"), where)
@@ -113,11 +116,6 @@ def check_links(folder: Path) -> None:
                 raise UsageError(f"{path} is a link to {os.readlink(path)}, outside of the run's folder; {ALLOW}")
 
 
-def inside(folder: Path, path: Path) -> bool:
-    """Whether a path, with all links followed, lies in a folder."""
-    return path.resolve().is_relative_to(folder.resolve())
-
-
 @contextmanager
 def granting(trust: bool) -> Iterator[None]:
     """Context manager: runs that are loaded by what is built meanwhile are trusted, or not."""
@@ -131,11 +129,6 @@ def granting(trust: bool) -> Iterator[None]:
 def granted() -> bool:
     """What the innermost :func:`granting` says; False outside of one."""
     return _granted.get()
-
-
-def printable(text: str) -> str:
-    """Text without control characters, which a terminal would obey, in one line."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def _check_part(group: str, node: Any, where: str) -> None:
