@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vaezoo.comparison import Comparison, Group, Row, Standing
-from vaezoo.files import printable
 from vaezoo.measured import Metric
 
 TIE = "≈"
@@ -74,7 +73,7 @@ def sheet(comparison: Comparison, group: Group, names: Sequence[str], sort: str 
         marks = [notes.setdefault(text, len(notes) + 1) for text in row.flags]
         cells = [_cell(row, name, columns[name], notes) for name in names]
         seeds = str(row.n) if not row.failed else f"{row.n} of {len(row.runs)}"
-        rows.append((printable(row.label), marks, seeds, cells))
+        rows.append((row.label, marks, seeds, cells))
     every = [cell for *_, cells in rows for cell in cells]
     used = {
         "best": any(cell.best for cell in every),
@@ -83,8 +82,7 @@ def sheet(comparison: Comparison, group: Group, names: Sequence[str], sort: str 
         "untested": any(column.standing.untested for column in columns.values() if column.standing),
     }
     metrics = [comparison.metrics[name] for name in names]
-    legend = [LEGEND[key] for key, is_used in used.items() if is_used]
-    return Sheet(printable(group.title), metrics, rows, list(map(printable, notes)), legend)
+    return Sheet(group.title, metrics, rows, list(notes), [LEGEND[key] for key, is_used in used.items() if is_used])
 
 
 def ordered(comparison: Comparison, group: Group, names: Sequence[str] = RANKED, sort: str | None = None) -> list[Row]:
@@ -144,4 +142,4 @@ def _why(row: Row, name: str) -> str:
 
 def title(metric: Metric) -> str:
     """The head of a column."""
-    return printable(metric.label) + {"lower": " ↓", "higher": " ↑"}.get(metric.better or "", "")
+    return metric.label + {"lower": " ↓", "higher": " ↑"}.get(metric.better or "", "")
