@@ -467,18 +467,39 @@ def test_nothing_in_the_package_unpickles() -> None:
 # -- paths -------------------------------------------------------------------------------------------------------------
 
 
-def test_links_out_of_a_folder_are_refused(run, tmp_path) -> None:
-    (tmp_path / "private").write_text("private")
-    (run / "inside").symlink_to("config.yaml")
+def test_links_through_which_files_would_be_written_outside_are_refused(run, tmp_path) -> None:
+    (tmp_path / "private").mkdir()
+    (run / "inside").symlink_to("checkpoints")
     vaezoo.load(run)
-    for link in (run / "metrics.csv", run / "pictures" / "samples.png", run / "checkpoints" / "x"):
-        link.parent.mkdir(exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(tmp_path / "private")
-        with pytest.raises(UsageError, match=rf"{link} is a link to {tmp_path}/private"):
+    for name, to in (
+        ("pictures", "private"),
+        ("wandb", "private"),
+        ("metrics.csv", "nothing"),
+        ("checkpoints/x", ".."),
+    ):
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(tmp_path / to)
+        with pytest.raises(UsageError, match=rf"{run / name} is a link to {tmp_path / to}, .*--trust"):
             vaezoo.load(run)
-        link.unlink()
-    assert (tmp_path / "private").read_text() == "private"
+        vaezoo.load(run, trust=True)
+        (run / name).unlink()
+    assert not list((tmp_path / "private").iterdir())
+
+
+def test_what_a_link_leads_to_is_read_and_stays_as_it_is(run, tmp_path) -> None:
+    (tmp_path / "cache").mkdir()
+    names = (runs.CONFIG, runs.RECORD, runs.RESULTS, runs.WEIGHTS, runs.METRICS)
+    for name in names:
+        (run / name).rename(tmp_path / "cache" / name)
+        (run / name).symlink_to(tmp_path / "cache" / name)
+    before = {name: (tmp_path / "cache" / name).read_bytes() for name in names}
+    for draft in (runs.CONFIG, runs.RESULTS):
+        stem, suffix = draft.split(".")
+        (run / f".{stem}.{os.getpid()}.{suffix}").symlink_to(tmp_path / "cache" / runs.RECORD)
+    evaluate_run(run, k=2, progress=False)
+    vaezoo.train(vaezoo.compose([f"resume={run}", "trainer.max_epochs=2", "trainer.progress_bar=false"]))
+    assert {name: (tmp_path / "cache" / name).read_bytes() for name in names} == before
+    assert json.loads((run / runs.RECORD).read_text())["epochs"] == 2
 
 
 def test_a_lock_that_is_a_link_is_not_followed(run, tmp_path) -> None:

@@ -15,6 +15,7 @@ def atomic(path: Path) -> Iterator[Path]:
     """Gives a path beside ``path`` to write to, and moves it into place if no error was raised."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    draft.unlink(missing_ok=True)  # it could be somebody's link
     try:
         yield draft
         os.replace(draft, path)

@@ -105,14 +105,16 @@ def check_overrides(overrides: Any, where: str) -> None:
 
 
 def check_links(folder: Path) -> None:
-    """Refuses symbolic links that lead out of a folder.
+    """Refuses symbolic links through which files would be written outside of a run's folder.
+
+    A link to a file is harmless, and how caches of downloads are built: a file is replaced here, never written through.
 
     Raises:
-        UsageError: there is one.
+        UsageError: a link leads to a folder outside, or to nothing.
     """
     for place, inner, files in os.walk(folder):
         for path in (Path(place, name) for name in (*inner, *files)):
-            if path.is_symlink() and not inside(folder, path):
+            if path.is_symlink() and not path.is_file() and not inside(folder, path):
                 raise UsageError(f"{path} is a link to {os.readlink(path)}, outside of the run's folder; {ALLOW}")
 
 

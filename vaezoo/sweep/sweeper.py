@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vaezoo import runs
 from vaezoo.errors import UsageError
+from vaezoo.files import write
 from vaezoo.sweep.composer import Composer
 from vaezoo.sweep.done import over, products, what
 from vaezoo.sweep.job import JobFailed, job_overrides
@@ -63,7 +64,7 @@ class Jobs(Sweeper):
             return []
         jobs = left
         place.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.master, place / "multirun.yaml")
+        write(place / "multirun.yaml", OmegaConf.to_yaml(self.master))
         done = self.jobs_launcher.launch(jobs, initial_job_idx=0)
         failed = sum(_failed(job) for job in done)
         if failed:
