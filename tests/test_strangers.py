@@ -115,17 +115,21 @@ def with_submodules(name: str, found: dict[str, ModuleType]) -> None:
 
 
 def callables() -> list[str]:
-    """Import paths of all public functions and classes, and of the classes' public methods."""
-    found = set()
+    """An import path, the shortest, of each public function, class and method of a class that there is."""
+    found: dict[int, str] = {}
     for module in modules():
         for name, value in list(vars(module).items()):
-            if name.startswith("_") or not callable(value):
-                continue
-            found.add(f"{module.__name__}.{name}")
-            if inspect.isclass(value):
-                methods = (key for key, inner in vars(value).items() if callable(getattr(inner, "__func__", inner)))
-                found.update(f"{module.__name__}.{name}.{key}" for key in methods if not key.startswith("_"))
-    return sorted(found)
+            if not name.startswith("_") and callable(value):
+                keep(found, f"{module.__name__}.{name}", value)
+                for key, inner in list(vars(value).items()) if inspect.isclass(value) else ():
+                    inner = getattr(inner, "__func__", inner)
+                    if not key.startswith("_") and callable(inner):
+                        keep(found, f"{module.__name__}.{name}.{key}", inner)
+    return sorted(set(found.values()))
+
+
+def keep(found: dict[int, str], path: str, value: object) -> None:
+    found[id(value)] = min(found.get(id(value), path), path, key=lambda text: (len(text), text))
 
 
 def places(target: str, canary: str) -> dict[str, dict]:
@@ -259,7 +263,7 @@ def test_the_trap_works(trap, tmp_path) -> None:
 
 def refused(targets: list[str], run: Path, trap, every_place: bool) -> Counter:
     """Tries each target in one place through one command, or in each place through the reader that all commands use."""
-    base, tried = config_of(run), Counter()
+    base, tried = {} if every_place else config_of(run), Counter()  # a small file is read ten times faster
     canary = run.parent / "canary"
     canary.mkdir(exist_ok=True)
     commands = list(COMMANDS)
@@ -279,12 +283,13 @@ def refused(targets: list[str], run: Path, trap, every_place: bool) -> Counter:
         assert not events, (target, name, command, events)
         assert sorted({*os.listdir(run)} - {runs.LOCK}) == sorted({*before} - {runs.LOCK})
         tried[command] += 1
-        for each in names if every_place else ():
-            config = OmegaConf.create({**base, **nodes[each]})
-            with trap() as events, pytest.raises(UsageError, match=r"--trust"):
-                trust.check(config, "config.yaml")
-            assert not events, (target, each, events)
-            tried["in every place"] += 1
+        if every_place:
+            with trap() as events:
+                for node in nodes.values():
+                    with pytest.raises(UsageError, match=r"--trust"):
+                        trust.check(node, "config.yaml")
+            assert not events, (target, events)
+            tried["in every place"] += len(nodes)
     assert not list(canary.iterdir())
     return tried
 
@@ -325,12 +330,13 @@ def test_reports_execute_nothing(run, trap, tmp_path) -> None:
 def test_every_option_of_the_registry_is_allowed(group) -> None:
     for name in registry.names(group):
         if name != "custom":
-            trust.check(OmegaConf.create({group: OmegaConf.structured(node_of(group, name))}), "a configuration")
+            trust.check({group: OmegaConf.to_container(OmegaConf.structured(node_of(group, name)))}, "a configuration")
 
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "celeba"])
 def test_every_dataset_of_the_package_is_allowed(name) -> None:
-    trust.check(vaezoo.compose([f"dataset={name}"]), "a configuration", recorded=False)
+    composed = vaezoo.compose([f"dataset={name}"])
+    trust.check(OmegaConf.to_container(composed, resolve=False), "a configuration", recorded=False)
 
 
 def test_a_class_that_an_entry_point_names_by_another_module_is_allowed(run, monkeypatch) -> None:

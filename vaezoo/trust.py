@@ -51,24 +51,22 @@ def read_config(run_dir: str | Path, trust: bool = False) -> DictConfig:
         raise UsageError(f"{file} is not the configuration of a run")
     if not trust:
         check_links(Path(run_dir))
-        check(config, str(file))
+        check(OmegaConf.to_container(config, resolve=False), str(file))
     config.trust = trust
     return config
 
 
-def check(config: DictConfig, where: str, recorded: bool = True) -> None:
+def check(plain: Any, where: str, recorded: bool = True) -> None:
     """Compares everything that a configuration names with what is installed.
 
     Args:
-        config: of a run, or composed for one.
+        plain: the configuration as plain values, with interpolations as text.
         where: what errors call it.
         recorded: it was written by a run, so that interpolations were resolved then.
 
     Raises:
         UsageError: the first node that is not allowed.
     """
-    plain: Any = OmegaConf.to_container(config, resolve=False)
-    plain.pop("hydra", None)
     blocks = (*registry.GROUPS, "dataset")
     for path, value in _walk(plain):
         key = str(path[-1])
@@ -147,13 +145,12 @@ def _check_part(group: str, node: Any, where: str) -> None:
 
 
 def _check_dataset(node: Any, where: str) -> None:
-    from vaezoo.data.datamodule import datasets
-
     if node is None:
         return
     values = node if isinstance(node, Mapping) else {"_target_": node}
     target, source = values.get("_target_"), values.get("source")
-    if (target == DATA and source in datasets()) or (target, source) in _offered():
+    own = target == DATA and isinstance(source, str) and "." not in source  # of which DataModule knows its own only
+    if own or (target, source) in _offered():
         return
     what = f"dataset._target_={target!r}" if target != DATA else f"dataset.source={source!r}"
     raise UsageError(f"{where}: {what} is not a dataset that is installed; {ALLOW}")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -86,7 +87,10 @@ class Jobs(Sweeper):
             queued = job_overrides(folder, self.master.trust)
             if not self.master.trust:
                 check_links(folder)
-                check(self.loader.load_sweep_config(self.master, queued), str(folder / runs.JOB), recorded=False)
+                config = self.loader.load_sweep_config(self.master, queued)
+                plain: Any = OmegaConf.to_container(config, resolve=False)
+                plain.pop("hydra")
+                check(plain, str(folder / runs.JOB), recorded=False)
             job = [*queued, *arguments]
             config = self.loader.load_sweep_config(self.master, job)
             if place / config.hydra.sweep.subdir != folder:
