@@ -20,6 +20,7 @@ from vaezoo.likelihoods.support import check as check_support
 from vaezoo.registry import GROUPS
 from vaezoo.runs import CONFIG, RECORD, WEIGHTS
 from vaezoo.shapes import Shapes
+from vaezoo.trust import granting, read_config
 from vaezoo.variant import Variant
 
 PARTS = tuple(group for group in GROUPS if group != "variant")
@@ -49,7 +50,8 @@ def build(config: DictConfig, shapes: Shapes) -> Variant:
         _check_prior(parts["prior"].func, parts["posterior"].func, config.choices)
         _check_posterior(cls, parts["prior"].func, parts["posterior"].func, config.choices)
     options = OmegaConf.to_container(config.optimizer, resolve=True)
-    return variant(shapes=shapes, optimizer=options, seed=config.seed, **parts)
+    with granting(config.get("trust", False)):  # runs of earlier versions have no such key
+        return variant(shapes=shapes, optimizer=options, seed=config.seed, **parts)
 
 
 def settle(config: DictConfig, support: str) -> DictConfig:
@@ -85,35 +87,41 @@ def save(model: Variant, folder: Path) -> None:
         save_model(model, str(path))
 
 
-def load(run_dir: str | Path, weights: bool = True) -> Variant:
-    """The trained model of a run, in eval mode, on the CPU.
+def load(run_dir: str | Path, weights: bool = True, trust: bool = False) -> Variant:
+    """The trained model of a run, in eval mode, on the CPU, for use as it is.
+
+    Its parameters ask for no gradients, so that what it computes keeps none; gradients of inputs are there as ever. To
+    train it further, call ``model.requires_grad_(True)``.
 
     Args:
         run_dir: the run's folder.
         weights: False leaves the weights as they were built, and needs no file of them.
+        trust: let the folder name code that is not installed, which then runs; see docs/security.md.
 
     Raises:
-        UsageError: the folder is no finished run.
+        UsageError: the folder is not a finished run, or names what is not installed.
     """
     folder = Path(run_dir)
     for file in (CONFIG, RECORD, *([WEIGHTS] if weights else [])):
         if not (folder / file).is_file():
             raise UsageError(f"{folder} is no finished run: there is no {file} in it")
-    config = OmegaConf.load(folder / CONFIG)
-    assert isinstance(config, DictConfig)
+    config = read_config(folder, trust)
     model = build(config, read_shapes(json.loads((folder / RECORD).read_text())["shapes"]))
     if weights:
         load_model(model, str(folder / WEIGHTS))
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
-def load_data(run_dir: str | Path, root: str | Path | None = None, allow_other_data: bool = False) -> DataModule:
+def load_data(
+    run_dir: str | Path, root: str | Path | None = None, allow_other_data: bool = False, trust: bool = False
+) -> DataModule:
     """The data that a run was trained on, set up.
 
     Args:
         run_dir: the run's folder.
         root: the folder of all data; None takes the one of the training.
         allow_other_data: take the data that are there, even if they are not those of the training.
+        trust: as in :func:`load`.
 
     Raises:
         UsageError: the folder is not a run, or the data are not where they were, or have changed.
@@ -121,7 +129,8 @@ def load_data(run_dir: str | Path, root: str | Path | None = None, allow_other_d
     file = Path(run_dir) / CONFIG
     if not file.is_file():
         raise UsageError(f"{run_dir} is no run: there is no {CONFIG} in it")
-    data: DataModule = hydra.utils.instantiate(OmegaConf.load(file).dataset, **({"root": str(root)} if root else {}))
+    config = read_config(run_dir, trust)
+    data: DataModule = hydra.utils.instantiate(config.dataset, **({"root": str(root)} if root else {}))
     data.prepare_data()
     data.setup()
     check_data(run_dir, data.checksum, allow_other_data)

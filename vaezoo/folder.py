@@ -10,12 +10,13 @@ from vaezoo import runs
 from vaezoo.errors import UsageError
 from vaezoo.resume import canonical
 from vaezoo.runs import CONFIG, HISTORY, METRICS, RECORD, RESULTS, WEIGHTS
+from vaezoo.trust import read_config
 
 CHECKPOINTS = "checkpoints"
 MEASURED = ("samples.png", "samples.npy")  # what `vaezoo sample` makes of the weights
 WHOLE_GROUPS = ("hardware", "logger", "callbacks")  # on resume another option of them may be chosen
 CHANGEABLE = (
-    *("resume", "overwrite", "allow_other_data", "evaluate"),
+    *("resume", "overwrite", "allow_other_data", "trust", "evaluate"),
     *WHOLE_GROUPS,
     *(f"trainer.{key}" for key in ("max_epochs", "early_stopping", "prune", "check_val_every_n_epoch")),
     *(f"trainer.{key}" for key in ("log_every_n_batches", "limit_val_batches", "deterministic", "progress_bar")),
@@ -89,8 +90,7 @@ def resumed(config: DictConfig) -> tuple[DictConfig, str]:
     for file in (start, run_dir / CONFIG):
         if not file.is_file():
             raise UsageError(f"resume={config.resume}: there is no {file}")
-    own = OmegaConf.load(run_dir / CONFIG)
-    assert isinstance(own, DictConfig)
+    own = read_config(run_dir, config.trust)
     OmegaConf.set_struct(own, False)
     for text in config.overrides:
         key = text.lstrip("+~").partition("=")[0]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MACHINE = (  # where and how a run ran, and what chose it
-    *("run_dir", "sweep_dir", "resume", "overwrite", "allow_other_data"),
+    *("run_dir", "sweep_dir", "resume", "overwrite", "allow_other_data", "trust"),
     *("overrides", "choices", "settled", "logger", "callbacks"),
 )
 COUNTED = ("precision", "devices", "num_nodes", "ensemble")  # what of `hardware` changes a run's numbers

@@ -170,6 +170,7 @@ class Top:
     resume: str | None = None
     overwrite: bool = False
     allow_other_data: bool = False
+    trust: bool = False
 
     def __post_init__(self) -> None:
         _require("seed", self.seed, self.seed >= 0, "at least 0")

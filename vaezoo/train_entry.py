@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vaezoo import configs
 from vaezoo.errors import UsageError
+from vaezoo.files import printable
 from vaezoo.runs import JOB
 from vaezoo.sweep.done import all_over
 from vaezoo.sweep.job import ADVICE, JobFailed, leading, out_of_memory, run_once
@@ -62,7 +63,7 @@ def _continue_in_place(resume: str | None) -> None:
 
 
 def _refuse(error: UsageError) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {printable(str(error))}", file=sys.stderr)
     return 2
 
 

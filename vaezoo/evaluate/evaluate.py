@@ -118,6 +118,7 @@ def evaluate_run(
     root: str | Path | None = None,
     allow_other_data: bool = False,
     threads: int | None = None,
+    trust: bool = False,
     **judged: Any,
 ) -> dict[str, Any]:
     """Measures a finished run and adds the result to its results.json; no other process may use the folder meanwhile.
@@ -127,6 +128,7 @@ def evaluate_run(
         device: where to compute; by default a GPU if there is one.
         root, allow_other_data: as in :func:`vaezoo.build.load_data`.
         threads: of the CPU; None leaves them as they are.
+        trust: as in :func:`vaezoo.build.load`.
         k, split, progress, limit: as in :func:`evaluate`.
         judged: ``quality``, ``samples`` and ``inception`` as in :func:`evaluate`.
 
@@ -138,7 +140,7 @@ def evaluate_run(
     from vaezoo.runs import CONFIG, hold
 
     with hold(run_dir):
-        model, datamodule = load(run_dir), load_data(run_dir, root, allow_other_data)
+        model, datamodule = load(run_dir, trust=trust), load_data(run_dir, root, allow_other_data, trust)
         config = OmegaConf.load(Path(run_dir) / CONFIG)
         keep_memory(config.hardware)
         before = torch.get_float32_matmul_precision(), torch.get_num_threads()

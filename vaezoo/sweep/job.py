@@ -16,6 +16,7 @@ from vaezoo.files import write
 from vaezoo.settings import logger_names
 from vaezoo.sweep.done import options_stamp
 from vaezoo.sweep.metric import optimized_metric
+from vaezoo.trust import check_overrides
 
 ADVICE = "try a smaller dataset.batch_size with a larger trainer.accumulate, or hardware.precision=bf16-mixed"
 
@@ -70,6 +71,18 @@ def queued(place: Path) -> dict[str, Any]:
     """What `queue` wrote."""
     about: dict[str, Any] = json.loads((place / runs.JOB).read_text())
     return about
+
+
+def job_overrides(place: Path, trust: bool = False) -> list[str]:
+    """The overrides of a queued job, checked unless its folder is trusted.
+
+    Raises:
+        UsageError: one of them is not allowed in a folder that is not trusted.
+    """
+    overrides: list[str] = queued(place)["overrides"]
+    if not trust:
+        check_overrides(overrides, str(place / runs.JOB))
+    return overrides
 
 
 def leading() -> bool:
