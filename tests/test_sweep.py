@@ -43,6 +43,7 @@ signal.signal(signal.SIGTERM, stop)
 with open(place / "starts", "a") as file: file.write("x")
 (place / "environment.json").write_text(json.dumps(dict(os.environ)))
 (place / "arguments.json").write_text(json.dumps(sys.argv))
+(place / "config.yaml").write_text("choices: {}\\noverrides: []\\n")
 tell("running")
 if seed == 7: tell("failed", "ValueError: seven"); sys.exit(1)
 if seed == 8: os.kill(os.getpid(), signal.SIGKILL)
@@ -222,7 +223,8 @@ def test_a_job_that_raises_says_why_in_one_line(place, monkeypatch, error, said)
     monkeypatch.setattr(TRAIN, "fill", fill)
     with pytest.raises(job.JobFailed):
         job.run_once(config_of(place / "a"))
-    assert runs.state("a") == "failed" and said in job.reason(Path("a")) and "\n" not in job.reason(Path("a"))
+    found = runs.read("a")
+    assert found.state == "failed" and said in found.reason and "\n" not in found.reason
 
 
 def test_runs_of_a_sweep_are_one_group_in_wandb(place, monkeypatch):

@@ -1,12 +1,12 @@
 """From a resolved configuration to a variant, and back from a run's folder."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from vaezoo.data.datamodule import DataModule
@@ -14,12 +14,12 @@ from vaezoo.errors import UsageError, near
 from vaezoo.files import atomic
 from vaezoo.likelihoods.support import check as check_support
 from vaezoo.registry import GROUPS
-from vaezoo.runs import CONFIG, RECORD
+from vaezoo.run_files import check_weights
+from vaezoo.runs import CONFIG, RECORD, WEIGHTS, Broken, contents
 from vaezoo.shapes import Shapes
 from vaezoo.variant import Variant
 
 PARTS = tuple(group for group in GROUPS if group != "variant")
-WEIGHTS = "model.safetensors"
 
 
 def build(config: DictConfig, shapes: Shapes) -> Variant:
@@ -67,18 +67,41 @@ def load(run_dir: str | Path, weights: bool = True) -> Variant:
         weights: False leaves the weights as they were built, and needs no file of them.
 
     Raises:
-        UsageError: the folder is no finished run.
+        UsageError: the folder is not a finished run, or a file in it is damaged.
     """
     folder = Path(run_dir)
     for file in (CONFIG, RECORD, *([WEIGHTS] if weights else [])):
-        if not (folder / file).is_file():
-            raise UsageError(f"{folder} is no finished run: there is no {file} in it")
-    config = OmegaConf.load(folder / CONFIG)
-    assert isinstance(config, DictConfig)
-    model = build(config, read_shapes(json.loads((folder / RECORD).read_text())["shapes"]))
+        if not (folder / file).exists():
+            raise UsageError(f"{folder} is not a finished run: {file} is missing")
+    record = contents(folder / RECORD)
+    try:
+        shapes = read_shapes(record["shapes"])
+    except (KeyError, TypeError):
+        raise Broken(folder / RECORD, "it does not hold the shapes of the data") from None
+    model = build(read_config(folder), shapes)
     if weights:
-        load_model(model, str(folder / WEIGHTS))
+        _load_weights(model, folder / WEIGHTS)
     return model.eval()
+
+
+def read_config(run_dir: str | Path) -> DictConfig:
+    """The configuration of a run.
+
+    Raises:
+        Broken: its file is damaged.
+    """
+    plain = contents(Path(run_dir) / CONFIG)
+    if missing := [name for name in ("variant", "dataset", "optimizer", "seed", *PARTS) if name not in plain]:
+        raise Broken(Path(run_dir) / CONFIG, f"it has no {', '.join(missing)}")
+    return OmegaConf.create(plain)
+
+
+def _load_weights(model: Variant, file: Path) -> None:
+    check_weights(file)
+    try:
+        load_model(model, str(file))
+    except (RuntimeError, SafetensorError):
+        raise Broken(file, f"these are not the weights of the model that {CONFIG} describes") from None
 
 
 def load_data(run_dir: str | Path, root: str | Path | None = None) -> DataModule:
@@ -89,12 +112,11 @@ def load_data(run_dir: str | Path, root: str | Path | None = None) -> DataModule
         root: the folder of all data; None takes the one of the training.
 
     Raises:
-        UsageError: the folder is no run, or the data are not where they were.
+        UsageError: the folder is not a run, its configuration is damaged, or the data are not where they were.
     """
-    file = Path(run_dir) / CONFIG
-    if not file.is_file():
-        raise UsageError(f"{run_dir} is no run: there is no {CONFIG} in it")
-    data: DataModule = hydra.utils.instantiate(OmegaConf.load(file).dataset, **({"root": str(root)} if root else {}))
+    if not (Path(run_dir) / CONFIG).exists():
+        raise UsageError(f"{run_dir} is not a run: {CONFIG} is missing")
+    data: DataModule = hydra.utils.instantiate(read_config(run_dir).dataset, **({"root": str(root)} if root else {}))
     data.prepare_data()
     data.setup()
     return data

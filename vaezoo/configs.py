@@ -30,6 +30,7 @@ from vaezoo.choices import NONE, conf_dir, groups, options, plugin_dirs, registe
 from vaezoo.errors import UsageError, near
 from vaezoo.sweep.composer import Composer
 from vaezoo.sweep.done import products
+from vaezoo.sweep.in_turn import InTurn, InTurnConf
 from vaezoo.sweep.plugins import check_plugin
 from vaezoo.sweep.pool import Pool, PoolConf
 from vaezoo.sweep.slots import check_processes
@@ -84,8 +85,9 @@ def install() -> None:
     """Make the registry, the plugins' conf folders and our resolver known to Hydra."""
     Plugins.instance().register(_Registry)
     Plugins.instance().register(_SearchPath)
-    _publish(Jobs, Pool)
+    _publish(Jobs, Pool, InTurn)
     ConfigStore.instance().store(group="hydra/launcher", name="pool", node=PoolConf, provider="vaezoo")
+    ConfigStore.instance().store(group="hydra/launcher", name="in_turn", node=InTurnConf, provider="vaezoo")
     ConfigStore.instance().store(group="hydra/sweeper", name="jobs", node=JobsConf, provider="vaezoo")
     OmegaConf.register_new_resolver("vz_folder", _folder, replace=True)
     OmegaConf.register_new_resolver("vz_gpus", _gpus, replace=True)

@@ -16,11 +16,11 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
-from vaezoo.build import build, latent_shape, save
+from vaezoo.build import build, latent_shape, read_config, save
 from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
 from vaezoo.callbacks.loggers import close, log_results, make_loggers
 from vaezoo.callbacks.pictures import Pictures
-from vaezoo.callbacks.progress import Progress
+from vaezoo.callbacks.progress import progress
 from vaezoo.callbacks.prune import Prune
 from vaezoo.callbacks.record import Record
 from vaezoo.errors import UsageError
@@ -119,8 +119,7 @@ def _resumed(config: DictConfig) -> tuple[DictConfig, str | None]:
     for file in (checkpoint, run_dir / CONFIG):
         if not file.is_file():
             raise UsageError(f"resume={config.resume}: there is no {file}")
-    own = OmegaConf.load(run_dir / CONFIG)
-    assert isinstance(own, DictConfig)
+    own = read_config(run_dir)
     OmegaConf.set_struct(own, False)
     for text in config.overrides:
         key, _, _ = text.lstrip("+").partition("=")
@@ -197,7 +196,7 @@ def _callbacks(config: DictConfig, run_dir: Path, record: Callback) -> list[Call
             )
         chosen.append(Unsharded())  # before what looks at the trained model
     if options.progress_bar:
-        chosen.append(Progress())
+        chosen.append(progress())
     if options.ema:
         chosen.append(EMAWeightAveraging(decay=options.ema, use_buffers=False))
     if config.callbacks.pictures:

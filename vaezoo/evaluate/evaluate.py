@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 from torchmetrics import Metric
 from tqdm import tqdm
@@ -87,7 +86,7 @@ def evaluate(
         reasons = undefined(model, probe, k)
         own = model.measures()
         meters = {name: meter.to(model.device) for name, meter in (_meters(model, k, reasons) | own).items()}
-        hidden = not progress or rank > 0
+        hidden = None if progress and rank == 0 else True  # None: there is a bar in a terminal only
         for start in tqdm(starts, f"{split}, k={k}", unit=f" x {piece} images", disable=hidden, leave=False):
             batch = on_device(data[start : min(start + piece, size)], model)
             with noise.seeded(EVALUATION, seed, start):
@@ -123,14 +122,14 @@ def evaluate_run(
         judged: ``quality``, ``samples`` and ``inception`` as in :func:`evaluate`.
 
     Raises:
-        UsageError: the folder is no finished run.
+        UsageError: the folder is not a finished run, or a file in it is damaged.
     """
-    from vaezoo.build import load, load_data
+    from vaezoo.build import load, load_data, read_config
     from vaezoo.callbacks.loggers import log_evaluation
-    from vaezoo.runs import CONFIG
+    from vaezoo.runs import RESULTS, contents
 
-    model, datamodule = load(run_dir), load_data(run_dir)
-    config = OmegaConf.load(Path(run_dir) / CONFIG)
+    contents(Path(run_dir) / RESULTS)  # to which the new one is added
+    model, datamodule, config = load(run_dir), load_data(run_dir), read_config(run_dir)
     keep_memory(config.hardware)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(matmul_precision(config.hardware))

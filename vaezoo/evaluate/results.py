@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vaezoo.files import write
-from vaezoo.runs import RESULTS
+from vaezoo.runs import RESULTS, contents
 
 LABELS = {
     "elbo": "ELBO",
@@ -28,8 +28,7 @@ def write_results(run_dir: Path, results: Mapping[str, Any]) -> None:
     """
     path = run_dir / RESULTS
     kept: dict[tuple, dict[str, Any]] = {}
-    if path.is_file():
-        stored = json.loads(path.read_text())
+    if stored := contents(path):
         kept = {_key(entry): entry for entry in (*stored.pop("others", []), stored)}
     old = kept.get(_key(results), {})
     judged = {"quality": old["quality"]} if old.get("quality") else {}  # samples are not judged each time

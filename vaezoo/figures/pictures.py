@@ -1,5 +1,6 @@
 """What the models draw, side by side."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import fill
@@ -14,6 +15,7 @@ from vaezoo.comparison import Comparison, Group, Row
 from vaezoo.errors import UsageError
 from vaezoo.figures.canvas import TITLE, Canvas
 from vaezoo.figures.style import WIDTH
+from vaezoo.run_files import PICTURES, Broken, picture
 from vaezoo.runs import RunRecord
 from vaezoo.tables.sheet import ordered
 
@@ -53,10 +55,20 @@ def draw(comparison: Comparison, kind: str) -> Figure:
 def _found(comparison: Comparison, group: Group, kind: str) -> list[Shown]:
     found = []
     for row in ordered(comparison, group):
-        files = ((run, run.path / "pictures" / f"{kind}.png") for run in row.runs)
-        if first := next(((run, file) for run, file in files if file.is_file()), None):
-            found.append(Shown(row, first[0], np.asarray(Image.open(first[1]).convert("RGB"))))
+        pictures = ((run, pictured(run, kind)) for run in row.runs)
+        if first := next(((run, picture) for run, picture in pictures if picture), None):
+            found.append(Shown(row, first[0], np.asarray(first[1])))
     return found
+
+
+def pictured(run: RunRecord, kind: str) -> Image.Image | None:
+    """A picture of a run; None where there is none, and a warning where it cannot be read."""
+    file = run.path / PICTURES / f"{kind}.png"
+    try:
+        return picture(file) if file.exists() else None
+    except Broken as error:
+        print(f"warning: {error}; it is left out", file=sys.stderr)
+        return None
 
 
 def _show(ax: Axes, picture: Picture) -> None:

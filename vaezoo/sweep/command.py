@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from vaezoo import choices, runs
+from vaezoo import choices
 from vaezoo.errors import UsageError, near
-from vaezoo.sweep.job import queued
-from vaezoo.sweep.status import UNFINISHED, status
+from vaezoo.sweep.status import status, unfinished
 
 USAGE = """\
 usage: vaezoo sweep PRESET [GROUP=OPTION ...] [KEY=VALUE ...]
@@ -66,11 +65,10 @@ def _about(file: Path) -> str:
 
 def _retry(place: Path, overrides: list[str], train: Callable[[list[str]], int]) -> int:
     """The sweep's own launcher runs them, as its jobs name it in ``hardware=``."""
-    unfinished = [folder for folder in runs.find(place) if runs.state(folder) in UNFINISHED]
-    jobs = [folder for folder in unfinished if (folder / runs.JOB).is_file()]
+    jobs = unfinished(place)
     if not jobs:
         print(f"{place} holds no job that did not finish")
         return 0
-    hardware = [text for text in queued(jobs[0])["overrides"] if text.startswith("hardware")]
+    hardware = [text for text in jobs[0].overrides if text.startswith("hardware")]
     folder = str(place).replace("'", "\\'")
     return train(["-m", *hardware, *overrides, f"sweep_dir='{folder}'", "++hydra.sweeper.retry=true"])

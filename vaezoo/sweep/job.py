@@ -28,7 +28,7 @@ def run_once(config: DictConfig) -> float | None:
     """Train a job that is not trained yet.
 
     A finished or pruned folder is not run again; one that another process fills is waited for; an unfinished one with a
-    checkpoint of the same configuration continues from it; any other starts from scratch.
+    checkpoint of the same configuration continues from it; any other, and one with a damaged file, starts from scratch.
 
     Args:
         config: finished by :func:`vaezoo.configs.finish`; ``config.run_dir`` is the job's folder.
@@ -48,10 +48,10 @@ def run_once(config: DictConfig) -> float | None:
             print(f"waiting for {place}, which another process fills", file=sys.stderr)
     with runs.hold(place, patience=-1) if leads else nullcontext():
         found = runs.read(place)
-        same = bool(found.config) and identity.digest(found.config) == identity.digest(_plain(config))
+        same = _same(found.config, _plain(config))
         if found.state not in runs.FINAL:
             checkpoint = place / "checkpoints" / "last.ckpt"
-            continues = same and checkpoint.is_file()
+            continues = same and found.state != "broken" and checkpoint.is_file()
             if leads and not continues:
                 _empty(place)
             _train(config, str(checkpoint) if continues else None, leads)
@@ -62,15 +62,23 @@ def run_once(config: DictConfig) -> float | None:
 
 def queue(place: Path, overrides: list[str], choices: dict[str, Any], seed: int) -> None:
     """Writes job.json, from which a job can be started again, and found without composing its configuration."""
-    if not (place / runs.JOB).is_file() or queued(place).get("options") != options_stamp():
+    try:
+        known = queued(place)
+    except runs.Broken:
+        known = {}
+        _remove(place / runs.JOB)
+    if known.get("options") != options_stamp():
         about = {"overrides": overrides, "choices": choices, "seed": seed, "options": options_stamp()}
         write(place / runs.JOB, json.dumps(about, indent=2) + "\n")
 
 
 def queued(place: Path) -> dict[str, Any]:
-    """What `queue` wrote."""
-    about: dict[str, Any] = json.loads((place / runs.JOB).read_text())
-    return about
+    """What `queue` wrote; empty where it did not.
+
+    Raises:
+        runs.Broken: the file is damaged.
+    """
+    return runs.contents(place / runs.JOB)
 
 
 def leading() -> bool:
@@ -80,12 +88,7 @@ def leading() -> bool:
 
 def note(place: Path, **fields: Any) -> None:
     """Changes some fields of run.json."""
-    write(place / runs.RECORD, json.dumps({**_record(place), **fields}, indent=2) + "\n")
-
-
-def reason(place: Path) -> str | None:
-    """Why a run did not finish, as its run.json says."""
-    return _record(place).get("reason")
+    write(place / runs.RECORD, json.dumps({**runs.read(place).record, **fields}, indent=2) + "\n")
 
 
 def last_line(error: BaseException) -> str:
@@ -104,14 +107,24 @@ def out_of_memory(error: BaseException) -> bool:
 
 def _empty(place: Path) -> None:
     """What an earlier attempt left must not be taken for this one's."""
-    shutil.rmtree(place / "checkpoints", ignore_errors=True)
-    for name in (runs.RECORD, runs.RESULTS, runs.METRICS, runs.CONFIG):
-        (place / name).unlink(missing_ok=True)
+    for name in ("checkpoints", runs.PICTURES, runs.RECORD, runs.RESULTS, runs.METRICS, runs.WEIGHTS, runs.CONFIG):
+        _remove(place / name)
 
 
-def _record(place: Path) -> dict[str, Any]:
-    file = place / runs.RECORD
-    return json.loads(file.read_text()) if file.is_file() else {}
+def _remove(path: Path) -> None:
+    """A file, or what lies in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _same(recorded: dict[str, Any], config: Any) -> bool:
+    """Whether a folder was filled with this configuration."""
+    try:
+        return bool(recorded) and identity.digest(recorded) == identity.digest(config)
+    except KeyError:  # a group is missing
+        return False
 
 
 def _plain(config: DictConfig) -> Any:
