@@ -28,7 +28,7 @@ function byDataset(rows) { // beside each other what was made of the same data, 
 }
 function figure(row, found) {
   const source = found?.[state.picture], name = KINDS.find(([kind]) => kind === state.picture)[1], seed = row.runs.find((run) => run[2] === "finished")?.[1];
-  const error = meanOf(row, "squared_error"), group = DATA.groups[row.group];
+  const run = row.runs.findIndex(([, , how]) => how === "finished"), error = row.values[metricIndex("squared_error")]?.[run] ?? null, group = DATA.groups[row.group];
   const notes = [DATA.groups.length > 1 ? group.likelihood : "", error !== null ? `squared error ${number(error)}` : "", row.runs.length > 1 && seed !== undefined ? `seed ${seed}` : ""];
   const caption = element("figcaption", {}, element("span", {}, swatch(row), row.label), element("small", {}, notes.filter(Boolean).join(" · ")));
   const why = !found ? (row.n ? "Its pictures are not in this page." : "Not finished, so there are no pictures.") : `There is no picture of this kind: ${missing(row)}.`;

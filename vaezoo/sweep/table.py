@@ -40,7 +40,8 @@ class Table:
 
     def __enter__(self) -> "Table":
         before = f", {self._before} finished before" if self._before else ""
-        self.console.print(f"{len(self.tasks)} jobs in {self.place}{before}", soft_wrap=True, highlight=False)
+        if len(self.tasks) > 1:  # a search starts its trials one by one
+            self.console.print(f"{len(self.tasks)} jobs in {self.place}{before}", soft_wrap=True, highlight=False)
         if not self._lines:
             self.live.start()
         return self
@@ -49,11 +50,12 @@ class Table:
         self.live.stop()
         if kind is None or issubclass(kind, SystemExit):
             self._tell()
-            self.console.print(self._rows(ROWS))
+            if len(self.tasks) > 1:
+                self.console.print(self._rows(ROWS))
 
     def start(self, task: Task) -> None:
         """Says which job begins."""
-        self._say(f"{self._count(len(self._told) + 1)} {task.place.name} ...")
+        self._say(f"{self._count(len(self._told) + 1, task)} {task.place.name} ...")
 
     def show(self) -> None:
         """Called often; looks now and then."""
@@ -75,10 +77,12 @@ class Table:
             if self._lines:
                 good = task.state == "finished"
                 how = f"best -ELBO {_number(task.metric)}" if good else f"{task.state}: {task.reason}"
-                line = f"{self._count(len(self._told))} {task.place.name} {_clock(task.seconds)} {how}"
+                line = f"{self._count(len(self._told), task)} {task.place.name} {_clock(task.seconds)} {how}"
                 self._say(", ".join(filter(None, [line, self._left()])))
 
-    def _count(self, number: int) -> str:
+    def _count(self, number: int, task: Task) -> str:
+        if len(self.tasks) == 1:
+            return f"job {task.number + 1}"
         return f"{number:>{len(str(len(self.tasks)))}} of {len(self.tasks)}"
 
     def _say(self, line: str) -> None:
