@@ -300,8 +300,8 @@ def _compared(places: Sequence[Path]) -> Comparison:
 
 
 def _check_run(run: Path) -> None:
-    if not (run / "config.yaml").is_file():
-        raise UsageError(f"{run} is not a run folder: it has no config.yaml")
+    if not runs.contents(run / runs.CONFIG):
+        raise UsageError(f"{run} is not a run folder: it has no {runs.CONFIG}")
 
 
 def _new(given: argparse.Namespace) -> int:

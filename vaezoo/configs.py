@@ -1,7 +1,7 @@
 """From the command line to a checked configuration: registry and signatures become Hydra's options."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -30,9 +30,11 @@ from vaezoo.choices import NONE, conf_dir, groups, options, plugin_dirs, registe
 from vaezoo.errors import UsageError, near
 from vaezoo.sweep.composer import Composer
 from vaezoo.sweep.done import products
+from vaezoo.sweep.in_turn import InTurn, InTurnConf
 from vaezoo.sweep.plugins import check_plugin
 from vaezoo.sweep.pool import Pool, PoolConf
 from vaezoo.sweep.slots import check_processes
+from vaezoo.sweep.study import searched
 from vaezoo.sweep.sweeper import Jobs, JobsConf
 
 LATENT = 20  # size of z where nothing prefers another
@@ -84,8 +86,9 @@ def install() -> None:
     """Make the registry, the plugins' conf folders and our resolver known to Hydra."""
     Plugins.instance().register(_Registry)
     Plugins.instance().register(_SearchPath)
-    _publish(Jobs, Pool)
+    _publish(Jobs, Pool, InTurn)
     ConfigStore.instance().store(group="hydra/launcher", name="pool", node=PoolConf, provider="vaezoo")
+    ConfigStore.instance().store(group="hydra/launcher", name="in_turn", node=InTurnConf, provider="vaezoo")
     ConfigStore.instance().store(group="hydra/sweeper", name="jobs", node=JobsConf, provider="vaezoo")
     OmegaConf.register_new_resolver("vz_folder", _folder, replace=True)
     OmegaConf.register_new_resolver("vz_gpus", _gpus, replace=True)
@@ -173,11 +176,12 @@ def check_sweep(overrides: Sequence[str]) -> Path:
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, first) from error
         composer = Composer(loader, fresh=True)
-        for job in _samples(sweep.hydra.sweeper, given):
+        params = _params(sweep.hydra)
+        for job in _samples(sweep.hydra.sweeper, params, given):
             try:
                 config = composer.load_sweep_config(sweep, job)
             except (HydraException, OmegaConfBaseException) as error:
-                raise explain(error, job) from error
+                raise _undroppable(explain(error, job), params, given) from error
             config = finish(config, config.hydra, "")
             if config.resume:
                 raise UsageError("resume continues one run: a sweep continues its own runs when it is started again")
@@ -185,12 +189,25 @@ def check_sweep(overrides: Sequence[str]) -> Path:
         return Path(sweep.hydra.sweep.dir)
 
 
-def _samples(sweeper: DictConfig, given: Sequence[str]) -> Iterator[list[str]]:
+def _params(settings: DictConfig) -> dict[str, Any]:
+    """What a preset sweeps or searches, as one product."""
+    study = settings.get("callbacks", {}).get("study", {})
+    return searched(settings.sweeper.get("params"), study.get("drop", ()))
+
+
+def _undroppable(error: UsageError, params: Mapping[str, Any], given: Sequence[str]) -> UsageError:
+    """Says how a search goes on without a parameter that this variant or dataset does not have."""
+    key = next((key for key in params if str(error).startswith(f"{key} is not an option")), None)
+    named = any(text.startswith(f"{key}=") for text in given)
+    return error if key is None or named else UsageError(f"{error}; '~{key}' leaves it out of the search")
+
+
+def _samples(sweeper: DictConfig, params: Mapping[str, Any], given: Sequence[str]) -> Iterator[list[str]]:
     """Jobs that between them have every value of a sweep."""
     if sweeper.get("retry"):
         return  # which jobs these are, only the sweep's folder knows
     task = [override.input_line or "" for override in _parse(given) if not override.is_hydra_override()]
-    for line in products(sweeper.get("params"), sweeper.get("lines"), task):
+    for line in products(params, sweeper.get("lines"), task):
         unique = {override.get_key_element(): override for override in _parse(line)}
         values = [_telling(each) for override in unique.values() if (each := _values(override))]
         first = [each[0] for each in values]

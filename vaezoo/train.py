@@ -21,7 +21,7 @@ from vaezoo.build import build, latent_shape, save, settle
 from vaezoo.callbacks.checkpoints import Checkpoints
 from vaezoo.callbacks.loggers import close, log_pictures, log_results, make_loggers
 from vaezoo.callbacks.pictures import Pictures, write_pictures
-from vaezoo.callbacks.progress import Progress
+from vaezoo.callbacks.progress import progress
 from vaezoo.callbacks.prune import Prune
 from vaezoo.callbacks.record import Record
 from vaezoo.errors import UsageError
@@ -30,10 +30,8 @@ from vaezoo.files import write
 from vaezoo.hardware import prepare, strategy_name
 from vaezoo.interruption import Interrupted, ProcessLost, heard, process_is_lost
 from vaezoo.meters import NotFiniteError
-from vaezoo.runs import CONFIG, FINAL, hold
+from vaezoo.runs import CONFIG, FINAL, PICTURES, hold
 from vaezoo.variant import Variant
-
-PICTURES = "pictures"  # in the run's folder
 
 
 @dataclass
@@ -202,7 +200,7 @@ def _callbacks(config: DictConfig, run_dir: Path, record: Callback) -> list[Call
             )
         chosen.append(Unsharded())  # before what looks at the trained model
     if options.progress_bar:
-        chosen.append(Progress())
+        chosen.append(progress())
     if options.ema:
         chosen.append(AveragedWeights(decay=options.ema, use_buffers=False))
     if config.callbacks.pictures and config.callbacks.pictures_every_n_epochs:

@@ -38,6 +38,7 @@ def main() -> int:
             if len(flags) == 1 and (told := all_over(overrides)):
                 print(told)
                 return 0
+            print("checking every value of the sweep ...", file=sys.stderr, flush=True)
             sweep = configs.check_sweep(overrides)
         elif not flags:
             _continue_in_place(configs.compose(sys.argv[1:]).resume)

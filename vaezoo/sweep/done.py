@@ -1,7 +1,6 @@
 """Which jobs of a sweep are over, told from its folder without composing a configuration."""
 
 import hashlib
-import json
 import os
 import shlex
 from collections.abc import Iterable, Sequence
@@ -75,10 +74,9 @@ def over(place: str | os.PathLike, master: DictConfig | None = None) -> set[tupl
         return set()
     found = set()
     for folder in runs.find(place):
-        job = folder / runs.JOB
-        about = json.loads(job.read_text()) if job.is_file() else {}
-        if about.get("options") == options_stamp() and runs.state(folder) in runs.FINAL:
-            found.add(what(about["overrides"]))
+        run = runs.read(folder)
+        if run.job.get("options") == options_stamp() and run.state in runs.FINAL:
+            found.add(what(run.job["overrides"]))
     return found
 
 
