@@ -96,6 +96,6 @@ def _retry(place: Path, overrides: list[str], train: Callable[[list[str]], int])
         return 0
     trust = "--trust" in overrides
     overrides = [*(text for text in overrides if text != "--trust"), *(["trust=true"] if trust else [])]
-    hardware = [text for text in job_overrides(jobs[0].path, trust) if re.match(r"hardware[=.]", text)]
+    hardware = [text for text in job_overrides(jobs[0], trust) if re.match(r"hardware[=.]", text)]
     folder = str(place).replace("'", "\\'")
     return train(["-m", *hardware, *overrides, f"sweep_dir='{folder}'", "++hydra.sweeper.retry=true"])

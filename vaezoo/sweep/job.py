@@ -81,16 +81,15 @@ def queued(place: Path) -> dict[str, Any]:
     return runs.contents(place / runs.JOB)
 
 
-def job_overrides(place: Path, trust: bool = False) -> list[str]:
-    """The overrides of a queued job, checked unless its folder is trusted.
+def job_overrides(run: runs.RunRecord, trust: bool = False) -> list[str]:
+    """The overrides of a job that ran or was queued, checked unless its folder is trusted.
 
     Raises:
         UsageError: one of them is not allowed in a folder that is not trusted.
     """
-    overrides: list[str] = queued(place)["overrides"]
     if not trust:
-        check_overrides(overrides, str(place / runs.JOB))
-    return overrides
+        check_overrides(run.overrides, str(run.path / (runs.JOB if run.job else runs.CONFIG)))
+    return run.overrides
 
 
 def leading() -> bool:

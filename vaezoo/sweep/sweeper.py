@@ -93,7 +93,7 @@ class Jobs(Sweeper):
 
     def _again(self, place: Path, arguments: list[str]) -> Iterator[list[str]]:
         for run in unfinished(place):
-            queued = job_overrides(run.path, self.master.trust)
+            queued = job_overrides(run, self.master.trust)
             if not self.master.trust:
                 check_links(run.path)
                 config = self.loader.load_sweep_config(self.master, queued)
