@@ -41,11 +41,11 @@ def main() -> None:
 
 def record(run: Path, config: DictConfig) -> dict[str, Any]:
     """What one run was and what it measured."""
-    about = json.loads((run / "run.json").read_text())
+    about = json.loads((run / "run.json").read_text(encoding="utf-8"))
     plain: Any = OmegaConf.to_container(config, resolve=True)
     choices = {key: plain["choices"][key] for key in ("variant", "dataset", "likelihood", "prior", "posterior")}
     overrides = [text for text in plain["overrides"] if not text.startswith(QUIET)]
-    measured = json.loads((run / "results.json").read_text())
+    measured = json.loads((run / "results.json").read_text(encoding="utf-8"))
     trained = {key: about.get(key) for key in SHOWN}
     return {**choices, "overrides": overrides, "config_hash": digest(plain), "training": trained, **measured}
 

@@ -75,7 +75,7 @@ def load(run_dir: str | Path, weights: bool = True) -> Variant:
             raise UsageError(f"{folder} is no finished run: there is no {file} in it")
     config = OmegaConf.load(folder / CONFIG)
     assert isinstance(config, DictConfig)
-    model = build(config, read_shapes(json.loads((folder / RECORD).read_text())["shapes"]))
+    model = build(config, read_shapes(json.loads((folder / RECORD).read_text(encoding="utf-8"))["shapes"]))
     if weights:
         load_model(model, str(folder / WEIGHTS))
     return model.eval()

@@ -22,7 +22,7 @@ def atomic(path: Path) -> Iterator[Path]:
 def write(path: Path, text: str) -> None:
     """Writes a text file atomically."""
     with atomic(path) as draft:
-        draft.write_text(text)
+        draft.write_text(text, encoding="utf-8")
 
 
 def checksum(path: Path) -> str | None:

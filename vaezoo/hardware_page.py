@@ -15,7 +15,7 @@ def page() -> str:
     """Every option of the group, every key, and what an option sets of the launcher that it names."""
     from vaezoo.describe import table
 
-    texts = {name: choices.file(GROUP, name).read_text() for name in choices.options(GROUP)}
+    texts = {name: choices.file(GROUP, name).read_text(encoding="utf-8") for name in choices.options(GROUP)}
     every = {name: entries(text) for name, text in texts.items()}
     options = [("OPTION", "WHAT IT IS"), *((f"{GROUP}={name}", headline(text)) for name, text in texts.items())]
     rows = [("KEY", "DEFAULT", "TYPE", "")]

@@ -182,7 +182,7 @@ def _built_in(group: str) -> Iterator[Entry]:
     folder = _FOLDERS[group]
     pattern = rf"^class ({group.title()})\b" if folder == "networks" else r"^@register\b[\s\S]*?^class (\w+)"
     for file in sorted((PACKAGE / folder).glob("[a-z]*.py")):
-        if match := re.search(pattern, file.read_text(), re.MULTILINE):
+        if match := re.search(pattern, file.read_text(encoding="utf-8"), re.MULTILINE):
             yield Entry(file.stem, group, f"vaezoo.{folder}.{file.stem}:{match[1]}")
 
 
@@ -199,7 +199,7 @@ def _defect(target: str) -> str | None:
         path = source_file(module)
         if path is None:
             return f"there is no module {module}"
-        body = ast.parse(path.read_text()).body
+        body = ast.parse(path.read_text(encoding="utf-8")).body
     except SyntaxError as error:
         return f"SyntaxError: {error.msg} ({module}, line {error.lineno})"
     for node in body:
@@ -229,7 +229,7 @@ def _class(module: str, attribute: str) -> ast.ClassDef | None:
     path = source_file(module)
     if path is None:
         return None
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name == attribute:
             return node
         if isinstance(node, ast.ImportFrom) and attribute in {alias.asname or alias.name for alias in node.names}:

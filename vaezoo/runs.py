@@ -77,7 +77,7 @@ class RunRecord:
         file = self.path / METRICS
         if not file.is_file():
             return {}
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
         rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
         return {name: [float(row[name]) if row[name] else None for row in rows] for name in (rows[0] if rows else ())}
 
@@ -104,7 +104,7 @@ def read(path: str | os.PathLike) -> RunRecord:
     path = Path(path)
     record = _json(path / RECORD)
     config = path / CONFIG
-    plain = yaml.load(config.read_text(), _Loader) if config.is_file() else {}
+    plain = yaml.load(config.read_text(encoding="utf-8"), _Loader) if config.is_file() else {}
     return RunRecord(path, _state(path, record), plain, record, _json(path / RESULTS), _json(path / JOB))
 
 
@@ -162,7 +162,7 @@ def _state(path: Path, record: dict[str, Any]) -> str:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text()) if file.is_file() else {}
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -66,7 +66,7 @@ class MetricsCSV(Logger):
             return
         new = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in self._columns]
         if self._started and not new:
-            with self.path.open("a", newline="") as file:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self._columns, lineterminator="\n").writerows(rows)
             return
         kept = _stored(self.path) if self._started or self._resuming else []
@@ -89,5 +89,5 @@ def _stored(path: Path) -> list[dict[str, str]]:
     """The rows of a metrics.csv, less part of a line that a process that was killed may have left."""
     if not path.is_file():
         return []
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))

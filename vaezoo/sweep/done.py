@@ -76,7 +76,7 @@ def over(place: str | os.PathLike, master: DictConfig | None = None) -> set[tupl
     found = set()
     for folder in runs.find(place):
         job = folder / runs.JOB
-        about = json.loads(job.read_text()) if job.is_file() else {}
+        about = json.loads(job.read_text(encoding="utf-8")) if job.is_file() else {}
         if about.get("options") == options_stamp() and runs.state(folder) in runs.FINAL:
             found.add(what(about["overrides"]))
     return found

@@ -69,7 +69,7 @@ def queue(place: Path, overrides: list[str], choices: dict[str, Any], seed: int)
 
 def queued(place: Path) -> dict[str, Any]:
     """What `queue` wrote."""
-    about: dict[str, Any] = json.loads((place / runs.JOB).read_text())
+    about: dict[str, Any] = json.loads((place / runs.JOB).read_text(encoding="utf-8"))
     return about
 
 
@@ -104,7 +104,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 def _record(place: Path) -> dict[str, Any]:
     file = place / runs.RECORD
-    return json.loads(file.read_text()) if file.is_file() else {}
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _plain(config: DictConfig) -> Any:
