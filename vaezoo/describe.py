@@ -9,6 +9,8 @@ from typing import Any
 from vaezoo import hardware_page, registry
 from vaezoo.errors import UsageError, near
 
+REQUIRED = "must be given"
+
 
 def listing(group: str = "variant", family: str | None = None) -> str:
     """A table of the names of a group; what is broken says why.
@@ -88,18 +90,17 @@ def _values(at: Mapping[str, Any]) -> str:
 
 def signature(group: str, name: str) -> list[tuple[str, str, str]]:
     """Name, type and default of each option of a class, as written in its source."""
-    node = registry.definition(group, name)
-    for item in node.body if node else []:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            plain, keyword = item.args.posonlyargs + item.args.args, item.args.kwonlyargs
-            required = [None] * (len(plain) - len(item.args.defaults))
-            defaults = [*required, *item.args.defaults, *item.args.kw_defaults]
-            return [
-                (a.arg, ast.unparse(a.annotation) if a.annotation else "any", ast.unparse(d) if d else "must be given")
-                for a, d in zip(plain + keyword, defaults, strict=True)
-                if a.arg not in ("self", *registry.HANDED)
-            ]
-    return []
+    init = registry.initialiser(group, name)
+    if init is None:
+        return []
+    plain, keyword = init.args.posonlyargs + init.args.args, init.args.kwonlyargs
+    required = [None] * (len(plain) - len(init.args.defaults))
+    defaults = [*required, *init.args.defaults, *init.args.kw_defaults]
+    return [
+        (a.arg, ast.unparse(a.annotation) if a.annotation else "any", ast.unparse(d) if d else REQUIRED)
+        for a, d in zip(plain + keyword, defaults, strict=True)
+        if a.arg not in ("self", *registry.HANDED)
+    ]
 
 
 def _summary(group: str, name: str) -> str:
