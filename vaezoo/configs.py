@@ -1,8 +1,10 @@
 """From the command line to a checked configuration: registry and signatures become Hydra's options."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -24,9 +26,10 @@ from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from vaezoo import identity, registry
+from vaezoo import describe, identity, registry
 from vaezoo.checks import arguments, check, check_path
-from vaezoo.choices import NONE, conf_dir, groups, options, plugin_dirs, registered
+from vaezoo.choices import NONE, conf_dir, groups, options, own_dirs, plugin_dirs, registered
+from vaezoo.conf_files import SCHEME, ConfFolder
 from vaezoo.errors import UsageError, near
 from vaezoo.sweep.composer import Composer
 from vaezoo.sweep.done import products
@@ -36,6 +39,7 @@ from vaezoo.sweep.slots import check_processes
 from vaezoo.sweep.sweeper import Jobs, JobsConf
 
 LATENT = 20  # size of z where nothing prefers another
+_sketching = ContextVar("_sketching", default=False)  # whether classes are read from their sources only
 
 
 class _Registry(ConfigSource):
@@ -65,18 +69,26 @@ class _Registry(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         group, _, name = config_path.removesuffix(".yaml").rpartition("/")
-        config = OmegaConf.create({}) if name == NONE else OmegaConf.structured(node(group, name))
+        if name == NONE:
+            config = OmegaConf.create({})
+        else:
+            config = (
+                OmegaConf.create(_sketch(group, name)) if _sketching.get() else OmegaConf.structured(node(group, name))
+            )
         return ConfigResult(self.provider, self.full_path(), config, header={"package": None})
 
 
 class _SearchPath(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         main = SearchPathQuery(provider="main")
-        if not any(item.provider == "main" and item.path == str(conf_dir()) for item in search_path.get_path()):
+        ours = (item for item in search_path.get_path() if item.provider == "main")
+        own = next((item for item in ours if item.path in (str(conf_dir()), f"file://{conf_dir()}")), None)
+        if own is None:
             return  # another application's Hydra
+        own.path = f"{SCHEME}://{conf_dir()}"
         search_path.append("vaezoo", "vaezoo://", anchor=main)
-        for owner, folder in plugin_dirs().items():
-            search_path.append(owner, f"file://{folder}", anchor=main)
+        for owner, folder in {**plugin_dirs(), **own_dirs()}.items():
+            search_path.append(owner, f"{SCHEME}://{folder}", anchor=main)
 
 
 @cache
@@ -84,11 +96,13 @@ def install() -> None:
     """Make the registry, the plugins' conf folders and our resolver known to Hydra."""
     Plugins.instance().register(_Registry)
     Plugins.instance().register(_SearchPath)
+    Plugins.instance().register(ConfFolder)
     _publish(Jobs, Pool)
     ConfigStore.instance().store(group="hydra/launcher", name="pool", node=PoolConf, provider="vaezoo")
     ConfigStore.instance().store(group="hydra/sweeper", name="jobs", node=JobsConf, provider="vaezoo")
     OmegaConf.register_new_resolver("vz_folder", _folder, replace=True)
     OmegaConf.register_new_resolver("vz_gpus", _gpus, replace=True)
+    OmegaConf.register_new_resolver("vz_path", lambda path: os.path.expanduser(str(path)), replace=True)
 
 
 def _publish(*plugins: type) -> None:
@@ -140,6 +154,27 @@ def node(group: str, name: str) -> Any:
     )
 
 
+def _sketch(group: str, name: str) -> dict[str, Any]:
+    """The keys of `node`, read from the source."""
+    required = describe.REQUIRED
+    keys = {key: MISSING if default == required else None for key, _, default in describe.signature(group, name)}
+    parts = registry.card(group, name).defaults.items()
+    chosen = [{f"override /{other}@_global_.{other}": part} for other, part in parts]
+    return {**({"defaults": [*chosen, "_self_"]} if chosen else {}), **keys}
+
+
+def _check_names(overrides: Sequence[str]) -> None:
+    """Names, and values of YAML groups, before torch is imported, which takes seconds."""
+    if "torch" in sys.modules:
+        return
+    token = _sketching.set(True)
+    try:
+        config = _compose(list(overrides))
+        finish(config, config.hydra, config.run_dir, classes=False)
+    finally:
+        _sketching.reset(token)
+
+
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
     """The configuration that ``vaezoo train OVERRIDES`` trains, checked.
 
@@ -149,6 +184,7 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         UsageError: an override names something that does not exist, or has a value of the wrong type.
     """
+    _check_names(overrides)
     config = _compose(list(overrides))
     return finish(config, config.hydra, config.run_dir)
 
@@ -167,6 +203,7 @@ def check_sweep(overrides: Sequence[str]) -> Path:
     """
     given = [override.input_line or "" for override in _parse(overrides)]
     first = [each[0] for override in _parse(given) if (each := _values(override))]
+    _check_names([text for text in first if not text.startswith("~")])
     with _loader() as loader:
         try:
             sweep = loader.load_configuration("train", [*given, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
@@ -209,8 +246,14 @@ def _telling(values: list[str]) -> list[str]:
     return list(dict.fromkeys([ordered[0][1], ordered[-1][1]]))
 
 
-def finish(config: DictConfig, hydra_config: Any, run_dir: str | Path) -> DictConfig:
+def finish(config: DictConfig, hydra_config: Any, run_dir: str | Path, classes: bool = True) -> DictConfig:
     """Take Hydra's own part out of a composed configuration, keep the choices and overrides, and check it.
+
+    Args:
+        config: what Hydra composed.
+        hydra_config: its node ``hydra``.
+        run_dir: the folder of the run.
+        classes: check the arguments of classes too.
 
     Returns:
         DictConfig: with ``choices`` (group -> option), ``overrides`` (what the user wrote) and the real ``run_dir``.
@@ -223,10 +266,13 @@ def finish(config: DictConfig, hydra_config: Any, run_dir: str | Path) -> DictCo
             config.logger.name, chosen["logger"] = several["logger"], ",".join(several["logger"])
         config.pop("hydra", None)
         config.run_dir = str(run_dir)
+        for name in ("run_dir", "sweep_dir", "resume"):
+            if isinstance(config.get(name), str):
+                config[name] = os.path.expanduser(config[name])
         config.choices = chosen
         config.latent = _latent(config.latent, chosen)
         config.overrides = overrides
-    check(config)
+    check(config, classes)
     return config
 
 
@@ -332,12 +378,15 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 def _check_duplicates() -> None:
     """Two packages with the same option: Hydra would take one in silence."""
     owners: dict[Path, str] = {}
-    for owner, root in {"vaezoo": conf_dir(), **plugin_dirs()}.items():
+    known = {"vaezoo": conf_dir(), **plugin_dirs(), **own_dirs()}
+    for owner, root in known.items():
         for file in root.glob("*/*.yaml"):
+            if file.parent.name not in groups():
+                continue
             rival = owners.setdefault(file.relative_to(root), owner)
             if rival != owner:
                 name = f"{file.parent.name}={file.stem}"
-                raise UsageError(f"{name} is defined by both {rival} and {owner}: rename one, or uninstall one package")
+                raise UsageError(f"{name} is defined by both {rival} and {owner}: rename one, or remove it")
 
 
 def _check_option(group: str, name: Any) -> None:
