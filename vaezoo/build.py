@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_model, save_model
 
+from vaezoo.construction import explained, instantiate
 from vaezoo.data.datamodule import DataModule
 from vaezoo.errors import UsageError, near
 from vaezoo.files import atomic
@@ -22,6 +22,7 @@ from vaezoo.variant import Variant
 PARTS = tuple(group for group in GROUPS if group != "variant")
 
 
+@explained
 def build(config: DictConfig, shapes: Shapes) -> Variant:
     """The variant that a configuration describes, with its parts.
 
@@ -32,7 +33,7 @@ def build(config: DictConfig, shapes: Shapes) -> Variant:
     Raises:
         UsageError: a part does not fit the data, another part, or a variant that has no use for it.
     """
-    variant = hydra.utils.instantiate(config.variant)
+    variant = instantiate(config.variant)
     cls: type[Variant] = variant.func
     name = config.choices.variant
     _check_parts(config, cls, name)
@@ -95,7 +96,7 @@ def load_data(run_dir: str | Path, root: str | Path | None = None, allow_other_d
     file = Path(run_dir) / CONFIG
     if not file.is_file():
         raise UsageError(f"{run_dir} is no run: there is no {CONFIG} in it")
-    data: DataModule = hydra.utils.instantiate(OmegaConf.load(file).dataset, **({"root": str(root)} if root else {}))
+    data: DataModule = instantiate(OmegaConf.load(file).dataset, **({"root": str(root)} if root else {}))
     data.prepare_data()
     data.setup()
     check_data(run_dir, data.checksum, allow_other_data)
@@ -118,7 +119,7 @@ def read_shapes(values: Mapping[str, Any]) -> Shapes:
 def _part(config: DictConfig, group: str, variant: str) -> Any:
     if not config[group]:
         raise UsageError(f"{group}=none does not fit variant={variant}, which uses a {group}")
-    return hydra.utils.instantiate(config[group])
+    return instantiate(config[group])
 
 
 def _check_parts(config: DictConfig, cls: type[Variant], variant: str) -> None:

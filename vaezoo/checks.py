@@ -16,6 +16,7 @@ from vaezoo.choices import groups, options
 from vaezoo.errors import UsageError, near
 from vaezoo.suggest import full_key
 
+DATA = "vaezoo.data.datamodule.DataModule"
 GLOBAL = ("experiment", "sweep", "jobs")  # groups whose files set keys of other groups, and have none of their own
 
 
@@ -110,6 +111,8 @@ def _check_group(group: str, values: Mapping[str, Any], config: DictConfig) -> N
         _check_type(f"{group}.{name}", value, hints.get(name, Any))
     if group in settings.SCHEMAS:
         settings.SCHEMAS[group](**given)
+    elif values.get("_target_") == DATA:
+        get_object(DATA)(**given)  # which checks its ranges, and reads no file
 
 
 def _options_of(group: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -131,8 +134,16 @@ def _options_of(group: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], 
 def _plain(config: DictConfig) -> dict[str, Any]:
     try:
         return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    except OmegaConfBaseException as error:
-        raise UsageError(str(error).splitlines()[0]) from error
+    except (OmegaConfBaseException, RecursionError) as error:
+        raise UsageError(unresolved(error)) from error
+
+
+def unresolved(error: Exception) -> str:
+    """What to say of a value that refers to what is not there, or to itself."""
+    key = getattr(error, "full_key", None)
+    reason = "it refers to itself" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+    reason = reason.removeprefix("KeyError raised while resolving interpolation: ").replace("detected", "").strip()
+    return f"{key}: {reason}" if key else reason
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vaezoo.errors import UsageError
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -17,6 +19,19 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def make_folder(key: str, path: str | Path) -> None:
+    """Makes the folder that an option names.
+
+    Raises:
+        UsageError: it cannot be made, or is a file.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "there is a file in its place" if isinstance(error, FileExistsError) else error.strerror
+        raise UsageError(f"{key}={path} must be a folder that can be written: {reason}") from error
 
 
 def write(path: Path, text: str) -> None:
