@@ -188,7 +188,8 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     words = expanded(overrides)
     _check_names(words)
     config = _compose(words)
-    return finish(config, config.hydra, config.run_dir)
+    with _explained(words):
+        return finish(config, config.hydra, config.run_dir)
 
 
 def check_sweep(overrides: Sequence[str]) -> Path:
@@ -219,7 +220,8 @@ def check_sweep(overrides: Sequence[str]) -> Path:
             check_words(job)
             with _explained(job):
                 config = composer.load_sweep_config(sweep, job)
-            config = finish(config, config.hydra, sweep.hydra.sweep.dir)
+            with _explained(job):
+                config = finish(config, config.hydra, sweep.hydra.sweep.dir)
             if config.resume:
                 raise UsageError("resume continues one run: a sweep continues its own runs when it is started again")
             check_processes(config.hardware, sweep.hydra.launcher._target_)

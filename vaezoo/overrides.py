@@ -12,6 +12,7 @@ from vaezoo import registry
 from vaezoo.choices import groups, options
 from vaezoo.errors import UsageError, near
 
+MOST = 200  # characters of a key; Hydra looks for a file of this name
 LONGEST = 100  # characters of a value in a message
 
 
@@ -27,6 +28,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
             following = words[position + 1] if position + 1 < len(words) else "="
             example = f"{word}={following if '=' not in following else 'VALUE'}"
             raise UsageError(f"cannot read {shortened(word)!r}: write KEY=VALUE, such as {shortened(example)}")
+        if len(word.partition("=")[0]) > MOST:
+            raise UsageError(f"cannot read {shortened(word)!r}: a key has at most {MOST} characters")
         try:
             OverridesParser.create().parse_override(word)
         except (HydraException, RecursionError) as error:
