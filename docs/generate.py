@@ -16,7 +16,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
-from vaezoo import describe, hardware_page, registry  # noqa: E402
+from vaezoo import describe, registry, yaml_page  # noqa: E402
 
 OUT = DOCS / "reference"
 PARTS = tuple(group for group in registry.GROUPS if group != "variant")
@@ -36,7 +36,7 @@ def reference(out: Path = OUT) -> None:
     pages |= {"variants.md": variants(), "parts.md": parts()}
     pages |= {"_results.md": results() + "\n", "_comparison.md": comparison() + "\n", "_speed.md": speed() + "\n"}
     pages["_orderings.md"] = orderings() + "\n"
-    pages["_hardware.txt"] = hardware_page.page() + "\n"
+    pages["_hardware.txt"] = yaml_page.page("hardware") + "\n"
     for file in out.glob("*.md"):
         if file.name not in pages:
             file.unlink()

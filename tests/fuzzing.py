@@ -12,10 +12,10 @@ import vaezoo
 from vaezoo import choices, cli, registry, settings
 from vaezoo.build import build, latent_shape
 from vaezoo.data.datamodule import DataModule
-from vaezoo.describe import signature
+from vaezoo.describe import REQUIRED, signature
 from vaezoo.errors import UsageError
 
-NEVER = ("nan", "inf", "-inf", "1e999", str(10**30))  # values that no option takes, whatever its type
+NEVER = ("nan", "inf", "-inf", "1e999", str(10**400))  # values that no option takes, whatever its type
 ODD = (
     "''",
     "null",
@@ -57,6 +57,16 @@ COMMANDS = (
     "completion",
     "complete",
 )
+NEED_FILES = ("custom", "pretrained")
+SOUND = (
+    "seed=3",
+    "latent=4",
+    "optimizer.lr=0.01",
+    "encoder.hidden=[8]",
+    "trainer=debug",
+    "hardware=cpu",
+    "logger=none",
+)
 FLAGS = ("--group", "--k", "--format", "--kind", "--limit", "--samplr", "-x", "--port", "--threads", "--seed", "-n")
 OUTCOMES = ("accepted", "refused", "unnamed", "traceback", "silent")
 
@@ -81,7 +91,17 @@ class Case:
 def cases(n: int, seed: int) -> list[Case]:
     """The first ``n`` of an endless series."""
     draw = random.Random(seed)
-    kinds: tuple[Callable[[random.Random], Case], ...] = (_value, _value, _never, _never, _key, _group, _yaml, _command)
+    kinds: tuple[Callable[[random.Random], Case], ...] = (
+        _sound,
+        _value,
+        _value,
+        _never,
+        _never,
+        _key,
+        _group,
+        _yaml,
+        _command,
+    )
     return [draw.choice(kinds)(draw) for _ in range(n)]
 
 
@@ -98,7 +118,8 @@ def outcome(case: Case, data: DataModule) -> tuple[str, str]:
         return "traceback", f"{type(error).__name__}: {error}"
     if not message:
         return ("silent" if case.wrong else "accepted"), ""
-    return ("refused" if "\n" not in message.strip() and case.key in message else "unnamed"), message
+    named = any(word in message for word in (case.key, *case.words[1:]))  # a choice may be wrong as well
+    return ("refused" if named and "\n" not in message.strip() else "unnamed"), message
 
 
 def _train(words: tuple[str, ...], data: DataModule) -> str:
@@ -131,12 +152,18 @@ def _keys(draw: random.Random) -> tuple[list[str], str]:
     block = draw.choice((*settings.SCHEMAS, *registry.GROUPS, "top"))
     if block in registry.GROUPS:
         name = draw.choice(registry.names(block))
-        if names := [key for key, _, default in signature(block, name) if default != "must be given"]:
+        if name not in NEED_FILES and (
+            names := [key for key, _, default in signature(block, name) if default != REQUIRED]
+        ):
             return [f"{block}={name}"], f"{block}.{draw.choice(names)}"
         block = "top"
     schema = settings.Top if block == "top" else settings.SCHEMAS[block]
     key = draw.choice([field.name for field in fields(schema)])
     return [], key if block == "top" else f"{block}.{key}"
+
+
+def _sound(draw: random.Random) -> Case:
+    return Case(("train", f"variant={draw.choice(registry.names('variant'))}", draw.choice(SOUND)), wrong=False)
 
 
 def _value(draw: random.Random) -> Case:

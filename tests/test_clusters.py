@@ -14,8 +14,8 @@ from vaezoo import describe, runs
 from vaezoo.callbacks.prune import Prune, best_until
 from vaezoo.configs import compose
 from vaezoo.errors import UsageError
-from vaezoo.hardware_page import entries, headline
 from vaezoo.sweep.plugins import EXTRAS, check_plugin
+from vaezoo.yaml_page import entries, headline
 
 ROOT = Path(__file__).parents[1]
 TINY = [

@@ -12,12 +12,11 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vaezoo import registry, settings
-from vaezoo.choices import groups, options
+from vaezoo.choices import GLOBAL, groups, options
 from vaezoo.errors import UsageError, near
 from vaezoo.suggest import full_key
 
 DATA = "vaezoo.data.datamodule.DataModule"
-GLOBAL = ("experiment", "sweep", "jobs")  # groups whose files set keys of other groups, and have none of their own
 
 
 def check(config: DictConfig, classes: bool = True) -> None:

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from vaezoo import registry
 
 NONE = "none"
+GLOBAL = ("experiment", "sweep", "jobs")  # groups whose files set keys of other groups, and have none of their own
 CONFIG_DIR = "VAEZOO_CONFIG_DIR"  # what --config-dir sets, so that processes of a sweep have it too
 
 

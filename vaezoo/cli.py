@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import vaezoo
-from vaezoo import choices, completion, describe, registry, runs, samplers, settings
+from vaezoo import choices, completion, describe, runs, samplers, settings
 from vaezoo.command_line import Parser, answer, at_least, path
 from vaezoo.comparison import Comparison, compare
 from vaezoo.errors import UsageError, near
@@ -86,11 +86,11 @@ def _parser() -> Parser:
 
     command = commands.add_parser("list", help="the variants, or the options of another group")
     command.add_argument("--family", help="only the variants of this family, e.g. gaussian")
-    command.add_argument("--group", default="variant", help=f"one of {', '.join(registry.GROUPS)}")
+    command.add_argument("--group", default="variant", help="variant (default), encoder, dataset, hardware, ...")
     command.set_defaults(run=_list)
 
-    command = commands.add_parser("show", help="equation, arguments and limits of a variant or a part")
-    command.add_argument("name", help="a name, or GROUP=NAME where several groups have it")
+    command = commands.add_parser("show", help="equation, arguments and limits of a variant or part; keys of an option")
+    command.add_argument("name", help="a name, GROUP=NAME where several groups have it, or a GROUP")
     command.set_defaults(run=_show)
 
     command = commands.add_parser("train", help="train a model (vaezoo train --help lists the groups)", add_help=False)

@@ -8,7 +8,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 from yaml import MarkedYAMLError, YAMLError
 
-from vaezoo.checks import GLOBAL
+from vaezoo.choices import GLOBAL
 from vaezoo.errors import UsageError
 
 SCHEME = "vaezoo-conf"

@@ -362,7 +362,13 @@ def _explained(overrides: Sequence[str]) -> Iterator[None]:
         yield
     except UsageError:
         raise
-    except (HydraException, OmegaConfBaseException, ValueError, RecursionError) as error:  # Hydra's own are ValueError
+    except (
+        HydraException,
+        OmegaConfBaseException,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # Hydra's own are ValueError
         raise explain(error, overrides) from error
 
 

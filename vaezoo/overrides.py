@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from vaezoo import registry
+from vaezoo.checks import check_value
 from vaezoo.choices import groups, options
 from vaezoo.errors import UsageError, near
 
@@ -62,8 +63,11 @@ def check_words(overrides: Sequence[str]) -> None:
             raise UsageError(
                 f"{key} cannot be {what} ({line}; options: {', '.join(options(key)) or 'hydra.run.dir, ...'})"
             )
-        if key in groups() and not override.is_sweep_override() and override.package is None:
-            value = override.value()
+        if override.is_sweep_override() or override.is_delete():
+            continue
+        value = override.value()
+        check_value(key, value)
+        if key in groups() and override.package is None:
             if not isinstance(value, list):
                 check_option(key, value)
 

@@ -126,9 +126,9 @@ class Logger:
     def __post_init__(self) -> None:
         names = logger_names(self.name)
         for name in names:
-            _require("logger", name, name in LOGGERS, f"one of {', '.join(LOGGERS)}{near(name, LOGGERS)}")
+            _require("logger.name", name, name in LOGGERS, f"one of {', '.join(LOGGERS)}{near(name, LOGGERS)}")
         alone = bool(names) and ("none" not in names or len(names) == 1)
-        _require("logger", ",".join(names), alone, "one or several of them, or none alone")
+        _require("logger.name", ",".join(names), alone, "one or several of them, or none alone")
 
 
 @dataclass
