@@ -368,7 +368,7 @@ def _explained(overrides: Sequence[str]) -> Iterator[None]:
         ValueError,
         OverflowError,
         RecursionError,
-    ) as error:  # Hydra's own are ValueError
+    ) as error:
         raise explain(error, overrides) from error
 
 

@@ -67,9 +67,8 @@ def check_words(overrides: Sequence[str]) -> None:
             continue
         value = override.value()
         check_value(key, value)
-        if key in groups() and override.package is None:
-            if not isinstance(value, list):
-                check_option(key, value)
+        if key in groups() and override.package is None and not isinstance(value, list):
+            check_option(key, value)
 
 
 def several(overrides: Sequence[str]) -> dict[str, list[str]]:

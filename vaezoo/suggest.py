@@ -25,7 +25,7 @@ def full_key(key: str, config: DictConfig) -> str:
         config: the composed configuration, whose options come first; then those of any other class.
     """
     last = ALIASES.get(key.lower(), key)
-    blocks = {name: node for name, node in config.items() if isinstance(node, DictConfig) and name != "hydra"}
+    blocks = {str(name): node for name, node in config.items() if isinstance(node, DictConfig) and name != "hydra"}
     found = [f"{name}.{last}" for name, node in blocks.items() if last in node.keys()]  # noqa: SIM118 - "???" is not `in`
     if found:
         return f"; did you mean {' or '.join(map(repr, found))}?"
