@@ -49,7 +49,7 @@ def main() -> int:
         else:
             config = configs.compose(overrides)
             _continue_in_place(config.resume)
-            if not config.resume and not flags.shows:
+            if any(word.startswith("run_dir=") for word in overrides) and not flags.shows:
                 make_folder("run_dir", config.run_dir)
         hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name="train")(_job)()
     except UsageError as error:
