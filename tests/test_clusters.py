@@ -15,10 +15,10 @@ from vaezoo import configs, describe, runs
 from vaezoo.callbacks.prune import Prune, best_until
 from vaezoo.configs import compose
 from vaezoo.errors import UsageError
-from vaezoo.hardware_page import entries, headline
 from vaezoo.sweep import command
 from vaezoo.sweep.plugins import EXTRAS, check_plugin
 from vaezoo.sweep.study import searched, summary
+from vaezoo.yaml_page import entries, headline
 
 ROOT = Path(__file__).parents[1]
 TINY = [

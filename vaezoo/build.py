@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from vaezoo.choices import AUTO
+from vaezoo.construction import explained, instantiate
 from vaezoo.data.datamodule import DataModule
 from vaezoo.errors import UsageError, near
 from vaezoo.files import atomic
@@ -27,6 +27,7 @@ from vaezoo.variant import Variant
 PARTS = tuple(group for group in GROUPS if group != "variant")
 
 
+@explained
 def build(config: DictConfig, shapes: Shapes) -> Variant:
     """The variant that a configuration describes, with its parts.
 
@@ -38,7 +39,7 @@ def build(config: DictConfig, shapes: Shapes) -> Variant:
         UsageError: a part does not fit the data, another part, or a variant that has no use for it.
     """
     config = settle(config, shapes.support)
-    variant = hydra.utils.instantiate(config.variant)
+    variant = instantiate(config.variant)
     cls: type[Variant] = variant.func
     name = config.choices.variant
     _check_parts(config, cls, name)
@@ -143,7 +144,7 @@ def load_data(
     if not (Path(run_dir) / CONFIG).exists():
         raise UsageError(f"{run_dir} is not a run: {CONFIG} is missing")
     config = read_config(run_dir, trust)
-    data: DataModule = hydra.utils.instantiate(config.dataset, **({"root": str(root)} if root else {}))
+    data: DataModule = instantiate(config.dataset, **({"root": str(root)} if root else {}))
     data.prepare_data()
     data.setup()
     check_data(run_dir, data.checksum, allow_other_data)
@@ -166,7 +167,7 @@ def read_shapes(values: Mapping[str, Any]) -> Shapes:
 def _part(config: DictConfig, group: str, variant: str) -> Any:
     if not config[group]:
         raise UsageError(f"{group}=none does not fit variant={variant}, which uses a {group}")
-    return hydra.utils.instantiate(config[group])
+    return instantiate(config[group])
 
 
 def _check_parts(config: DictConfig, cls: type[Variant], variant: str) -> None:

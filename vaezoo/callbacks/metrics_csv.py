@@ -71,7 +71,7 @@ class MetricsCSV(Logger):
             return
         new = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in self._columns]
         if self._started and not new:
-            with self.path.open("r+", newline="") as file:
+            with self.path.open("r+", newline="", encoding="utf-8") as file:
                 file.seek(*((self._end, 0) if self._replaced else (0, 2)))
                 file.truncate()
                 self._write(file, rows)

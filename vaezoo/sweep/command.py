@@ -84,7 +84,7 @@ def presets() -> dict[str, str]:
 
 
 def _about(file: Path) -> str:
-    comments = (line[1:].strip() for line in file.read_text().splitlines() if line.startswith("#"))
+    comments = (line[1:].strip() for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
     return next((text for text in comments if not text.startswith("@package")), "")
 
 

@@ -176,7 +176,7 @@ def _process(task: Task, slot: Slot) -> subprocess.Popen:
     task.state, task.started, task.first = "running", time.monotonic(), task.epoch
     if (task.place / CONSOLE).is_symlink():
         (task.place / CONSOLE).unlink()
-    with (task.place / CONSOLE).open("a") as console:
+    with (task.place / CONSOLE).open("a", encoding="utf-8") as console:
         return subprocess.Popen(
             task.command(),
             env={**os.environ, "PYTHONUNBUFFERED": "1", **slot.environment},
@@ -197,5 +197,5 @@ def _cause(place: Path, code: int) -> str:
     if code < 0:
         name = signal.Signals(-code).name
         return f"killed by {name}" + (f"; if memory ran out, {ADVICE}" if name == "SIGKILL" else "")
-    lines = (place / CONSOLE).read_text(errors="replace").split("\n")
+    lines = (place / CONSOLE).read_text(encoding="utf-8", errors="replace").split("\n")
     return next((line for line in reversed(lines) if line.strip()), f"exit code {code}")

@@ -22,7 +22,7 @@ OURS = ("hydra", "main", "schema", "vaezoo", "")  # who else gives a configurati
 @cache
 def options_stamp() -> str:
     """Changes with every file that decides what an override means: all options, and what is made of them."""
-    yaml = [file for root in (choices.conf_dir(), *choices.plugin_dirs().values()) for file in root.rglob("*.yaml")]
+    yaml = [file for root in choices.roots().values() for file in root.rglob("*.yaml")]
     entries = [entry for group in registry.GROUPS for entry in registry.entries(group).values()]
     classes = [file for entry in entries if (file := registry.source_file(entry.target.partition(":")[0]))]
     digest = hashlib.sha1(usedforsecurity=False)
@@ -69,7 +69,7 @@ def over(place: str | os.PathLike, master: DictConfig | None = None) -> set[tupl
         master: the sweep's own configuration; None where no flag names a configuration from elsewhere.
     """
     sources: Iterable[DictConfig] = master.hydra.runtime.config_sources if master is not None else ()
-    known = {*OURS, *choices.plugin_dirs()}
+    known = {*OURS, *choices.roots()}
     if not Path(place).is_dir() or any(source.provider not in known for source in sources):
         return set()
     found = set()
