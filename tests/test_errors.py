@@ -131,7 +131,7 @@ def test_a_preset_of_the_folder_is_listed(folder, capsys, monkeypatch):
     (folder / "mine" / "sweep").mkdir(parents=True)
     (folder / "mine" / "sweep" / "x.yaml").write_text("# What it is for\nlatent: 2\n")
     assert cli.main(["sweep", "nope", "--config-dir", "mine"]) == 2
-    assert "x)" in capsys.readouterr().err and os.environ[CONFIG_DIR] == str(folder / "mine")
+    assert ", x, zoo)" in capsys.readouterr().err and os.environ[CONFIG_DIR] == str(folder / "mine")
     assert cli.main(["sweep", "--help"]) == 0 and "What it is for" in capsys.readouterr().out
 
 
