@@ -126,6 +126,15 @@ def test_a_folder_of_options_is_found_by_processes_too(folder, monkeypatch):
     assert "sweep=beta is defined by both vaezoo and " in refusal("seed=1")
 
 
+def test_a_preset_of_the_folder_is_listed(folder, capsys, monkeypatch):
+    monkeypatch.setenv(CONFIG_DIR, "")  # put back afterwards
+    (folder / "mine" / "sweep").mkdir(parents=True)
+    (folder / "mine" / "sweep" / "x.yaml").write_text("# What it is for\nlatent: 2\n")
+    assert cli.main(["sweep", "nope", "--config-dir", "mine"]) == 2
+    assert ", x, zoo)" in capsys.readouterr().err and os.environ[CONFIG_DIR] == str(folder / "mine")
+    assert cli.main(["sweep", "--help"]) == 0 and "What it is for" in capsys.readouterr().out
+
+
 def test_folders_of_another_project_are_left_alone(folder):
     (folder / "conf" / "model").mkdir(parents=True)
     (folder / "conf" / "model" / "x.yaml").write_text("a: [")

@@ -37,9 +37,12 @@ def plugin_dirs() -> dict[str, Path]:
 def own_dirs() -> dict[str, Path]:
     """The user's folders of options: that of ``--config-dir``, and ``conf`` in the working folder."""
     given = os.environ.get(CONFIG_DIR)
-    places = [Path(given)] if given else []
-    places = [place for place in (*places, Path("conf")) if place.is_dir() and place.resolve() != conf_dir().resolve()]
-    return {str(place): place.resolve() for place in {place.resolve(): place for place in places}.values()}
+    known = {folder.resolve() for folder in (conf_dir(), *plugin_dirs().values())}
+    found: dict[Path, str] = {}
+    for place in [*([Path(given)] if given else []), Path("conf")]:
+        if place.is_dir() and place.resolve() not in known:
+            found.setdefault(place.resolve(), str(place))
+    return {name: folder for folder, name in found.items()}
 
 
 def roots() -> dict[str, Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import vaezoo
 from vaezoo import choices, completion, describe, runs, samplers, settings
-from vaezoo.command_line import Parser, answer, at_least, path
+from vaezoo.command_line import Parser, answer, at_least, path, take_config_dir
 from vaezoo.comparison import Comparison, compare
 from vaezoo.errors import UsageError, near
 from vaezoo.figures import figure as figures
@@ -70,7 +70,7 @@ def _command(words: list[str]) -> int:
     if words[:1] == ["sweep"]:
         from vaezoo.sweep import command as sweep
 
-        return sweep.main(words[1:], _train)
+        return sweep.main(take_config_dir(words[1:]), _train)
     known = (*completion.COMMANDS, "complete")
     if words and not words[0].startswith("-") and words[0] not in known:
         listed = ", ".join(completion.COMMANDS)

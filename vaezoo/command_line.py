@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from vaezoo.choices import CONFIG_DIR
 from vaezoo.errors import UsageError, near
 from vaezoo.files import printable
 
@@ -39,6 +40,22 @@ class Parser(argparse.ArgumentParser):
         flags = sorted(self._option_string_actions)
         meant = near(word.partition("=")[0], [flag for flag in flags if flag.startswith("--")])
         raise UsageError(f"{word} is not an argument of {self.prog}{meant} (flags: {', '.join(flags)})")
+
+
+def take_config_dir(words: Sequence[str]) -> list[str]:
+    """Makes the folder of ``--config-dir`` known, to processes that this one starts too; the other words are left.
+
+    Raises:
+        UsageError: it is not a folder.
+    """
+    parser = Parser("vaezoo train", add_help=False, allow_abbrev=False)
+    parser.add_argument("-cd", "--config-dir", type=path)
+    given, others = argparse.ArgumentParser.parse_known_args(parser, list(words))
+    if given.config_dir is not None:
+        if not given.config_dir.is_dir():
+            raise UsageError(f"--config-dir {given.config_dir} is not a folder")
+        os.environ[CONFIG_DIR] = str(given.config_dir.resolve())
+    return others
 
 
 def at_least(lowest: int, highest: float = 2**31 - 1) -> Callable[[str], int]:

@@ -18,8 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from vaezoo import configs
-from vaezoo.choices import CONFIG_DIR
-from vaezoo.command_line import Parser, answer, environment, fail, path
+from vaezoo.command_line import Parser, answer, environment, fail, take_config_dir
 from vaezoo.errors import UsageError
 from vaezoo.files import make_folder
 from vaezoo.overrides import expanded
@@ -71,13 +70,9 @@ def _words() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("-p", "--package")
     parser.add_argument("--resolve", action="store_true")
     parser.add_argument("-i", "--info", const="all", nargs="?", choices=INFO)
-    parser.add_argument("-cd", "--config-dir", type=path)
-    flags, overrides = parser.split(sys.argv[1:])
+    parser.add_argument("-cd", "--config-dir")
+    flags, overrides = parser.split(take_config_dir(sys.argv[1:]))
     overrides = expanded(overrides)
-    if flags.config_dir is not None:
-        if not flags.config_dir.is_dir():
-            raise UsageError(f"--config-dir {flags.config_dir} is not a folder")
-        os.environ[CONFIG_DIR] = str(flags.config_dir.resolve())
     flags.shows = [
         word for name in ("cfg", "package", "info") if (v := getattr(flags, name)) for word in (f"--{name}", v)
     ]
