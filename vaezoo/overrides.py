@@ -25,6 +25,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     """
     words = list(overrides)
     for position, word in enumerate(words):
+        if not word.partition("=")[0].partition("@")[0].strip("+~ "):
+            raise UsageError(f"cannot read {shortened(word)!r}: there is no key; write KEY=VALUE, such as seed=1")
         if "=" not in word and not word.startswith("~"):
             following = words[position + 1] if position + 1 < len(words) else "="
             example = f"{word}={following if '=' not in following else 'VALUE'}"
@@ -33,8 +35,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
             raise UsageError(f"cannot read {shortened(word)!r}: a key has at most {MOST} characters")
         try:
             OverridesParser.create().parse_override(word)
-        except (HydraException, RecursionError) as error:
-            reason = str(error).splitlines()[0] if isinstance(error, HydraException) else "it is nested too deeply"
+        except (HydraException, RecursionError, ValueError) as error:  # ValueError: an integer of over 4300 digits
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
             raise UsageError(f"cannot read {shortened(word)!r}: {shortened(reason)}") from error
     return OverridesParser.create().parse_overrides(words)
 
