@@ -25,6 +25,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
     """
     words = list(overrides)
     for position, word in enumerate(words):
+        if not word.partition("=")[0].partition("@")[0].strip("+~ "):
+            raise UsageError(f"cannot read {shortened(word)!r}: there is no key; write KEY=VALUE, such as seed=1")
         if "=" not in word and not word.startswith("~"):
             following = words[position + 1] if position + 1 < len(words) else "="
             example = f"{word}={following if '=' not in following else 'VALUE'}"
@@ -33,8 +35,8 @@ def parse(overrides: Sequence[str]) -> list[Override]:
             raise UsageError(f"cannot read {shortened(word)!r}: a key has at most {MOST} characters")
         try:
             OverridesParser.create().parse_override(word)
-        except (HydraException, RecursionError) as error:
-            reason = str(error).splitlines()[0] if isinstance(error, HydraException) else "it is nested too deeply"
+        except (HydraException, RecursionError, ValueError) as error:  # ValueError: an integer of over 4300 digits
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0]
             raise UsageError(f"cannot read {shortened(word)!r}: {shortened(reason)}") from error
     return OverridesParser.create().parse_overrides(words)
 
@@ -56,12 +58,13 @@ def check_words(overrides: Sequence[str]) -> None:
         UsageError: an override names an option that does not exist, or gives a group something else than an option.
     """
     several(overrides)
+    _one_folder(overrides)
     for override in parse(overrides):
         key, line = override.key_or_group, shortened(override.input_line or "")
         if key == "hydra" or (key in groups() and override.is_delete()):
             what = "removed" if override.is_delete() else "set as a whole"
             raise UsageError(
-                f"{key} cannot be {what} ({line}; options: {', '.join(options(key)) or 'hydra.run.dir, ...'})"
+                f"{key} cannot be {what} ({line}; options: {', '.join(options(key)) or 'hydra.verbose, ...'})"
             )
         if override.is_sweep_override() or override.is_delete():
             continue
@@ -69,6 +72,14 @@ def check_words(overrides: Sequence[str]) -> None:
         check_value(key, value)
         if key in groups() and override.package is None and not isinstance(value, list):
             check_option(key, value)
+
+
+def _one_folder(overrides: Sequence[str]) -> None:
+    """Lightning's DDP gives its processes ``hydra.run.dir``: the folder that ``run_dir`` names, or there are two."""
+    given = {o.key_or_group: o.value() for o in parse(overrides) if not (o.is_delete() or o.is_sweep_override())}
+    asked, other = given.get("run_dir"), given.get("hydra.run.dir")
+    if asked and other and os.path.realpath(str(asked)) != os.path.realpath(str(other)):
+        raise UsageError(f"hydra.run.dir={other} and run_dir={asked} name two folders: leave hydra.run.dir out")
 
 
 def several(overrides: Sequence[str]) -> dict[str, list[str]]:
