@@ -218,7 +218,7 @@ def test_optimal_critic_gives_the_total_correlation():
     losses = []
     for factor in (0.8, 1.0, 1.25):
         model.critic = Ratio(CORRELATED, product, factor)
-        losses.append(float(model.judging(batch).loss))
+        losses.append(float(model.game(batch)["critic"].loss))
     assert losses[1] < min(losses[0], losses[2])
     model.critic = Ratio(CORRELATED, product)
     terms = model.terms(batch)
@@ -227,7 +227,7 @@ def test_optimal_critic_gives_the_total_correlation():
     expected = means["distortion"] + means["rate"] + 5 * means["total_correlation"]
     assert float(terms.loss.detach()) == pytest.approx(expected)
     model.critic = Ratio(CORRELATED, CORRELATED)
-    assert float(model.judging(batch).loss) == pytest.approx(math.log(2))
+    assert float(model.game(batch)["critic"].loss) == pytest.approx(math.log(2))
 
 
 # -- DIP ---------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The FactorVAE."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -59,20 +60,22 @@ class FactorVAE(Variational):
 
     def programme(self) -> Sequence[Stage]:
         vae = [self.encoder, self.posterior, self.prior, self.decoder, self.likelihood]
-        critic = Update("critic", self.judging, [self.critic], optimizer=self.adam)
-        return [Stage("game", [Update("vae", self.terms, vae), critic])]
+        critic = Update("critic", itemgetter("critic"), [self.critic], optimizer=self.adam)
+        return [Stage("game", [Update("vae", itemgetter("vae"), vae), critic], shared=self.game)]
 
     def terms(self, batch: Batch) -> Terms:
+        return self.game(batch)["vae"]
+
+    def game(self, batch: Batch) -> dict[str, Terms]:
+        """The VAE's objective, and the critic's, minus [log D(z) + log(1 - D(permuted z))] / 2, from one pass."""
         c = self.condition(batch)
         (latent,) = levels = self.latents(batch.x, c)
         elbo = self.elbo(batch.x, c, levels=levels)
-        return Terms(**elbo, total_correlation=self.critic(latent.z)).weighted(total_correlation=self.gamma())
-
-    def judging(self, batch: Batch) -> Terms:
-        """Minus [log D(z) + log(1 - D(permuted z))] / 2."""
         with torch.no_grad():
-            (latent,) = self.latents(batch.x, self.condition(batch))
             product = own_rows(permuted(gathered(latent.z)))
-        joint, independent = self.critic(torch.cat([latent.z, product])).chunk(2)  # one pass, not two
-        terms = Terms(joint=softplus(-joint), product=softplus(independent).mean())
-        return terms.weighted(joint=0.5, product=0.5)
+        joint = self.critic(latent.z)  # apart from the other, whose gradient the VAE does not want
+        judging = Terms(joint=softplus(-joint), product=softplus(self.critic(product)).mean())
+        return {
+            "vae": Terms(**elbo, total_correlation=joint).weighted(total_correlation=self.gamma()),
+            "critic": judging.weighted(joint=0.5, product=0.5),
+        }
