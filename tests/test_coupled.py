@@ -375,7 +375,7 @@ def test_info_vae_refuses_to_reward_a_divergence(arguments):
 
 def test_info_vae_refuses_a_prior_that_nothing_would_train():
     with pytest.raises(UsageError, match="leaves the prior nothing to learn from"):
-        codes_are_data(InfoVAE, prior=MixturePrior)
+        codes_are_data(InfoVAE, alpha=1.0, prior=MixturePrior)
     codes_are_data(InfoVAE, 0.0, alpha=0.5, prior=MixturePrior)
 
 

@@ -37,6 +37,8 @@ class AAE(Aggregate):
         players: 3: reconstruction, critic and encoder take a step each, as in the paper; 2: first and last share one.
         weight: lambda, >= 0; where the encoder has a step of its own, Adam hardly sees it.
         hidden: widths of the critic's layers.
+        lr: learning rate of the game's own steps, > 0; their Adam has betas (0.5, 0.9). The encoder has two masters:
+            where the game's step is as long as that of the reconstruction, codes are matched and say nothing.
         parts: the parts of :class:`~vaezoo.aggregate.Aggregate`.
 
     Raises:
@@ -46,18 +48,24 @@ class AAE(Aggregate):
     """
 
     def __init__(
-        self, players: int = 3, weight: float = 1.0, hidden: tuple[int, ...] = (1000, 1000), **parts: Any
+        self,
+        players: int = 3,
+        weight: float = 1.0,
+        hidden: tuple[int, ...] = (1000, 1000),
+        lr: float = 2e-4,
+        **parts: Any,
     ) -> None:
         super().__init__(**parts)
         if players not in (2, 3) or weight < 0:
             raise UsageError(f"variant.players={players} must be 2 or 3, and variant.weight={weight} >= 0")
-        self.players, self.weight = players, weight
+        self.players, self.weight, self.adam = players, weight, {"lr": lr, "betas": (0.5, 0.9)}
         self.critic = code_critic(getattr(self.posterior, "event", self.shapes.latent), hidden, slope=0.0)
 
     def programme(self) -> Sequence[Stage]:
-        steps = [Update("autoencoder", self.terms, self.autoencoder), Update("critic", self.judging, [self.critic])]
-        encoder = Update("encoder", self.fooling, [self.encoder, self.posterior])
-        return [Stage("game", [*steps, encoder][: self.players])]
+        critic = Update("critic", self.judging, [self.critic], optimizer=self.adam)
+        encoder = Update("encoder", self.fooling, [self.encoder, self.posterior], optimizer=self.adam)
+        steps = [Update("autoencoder", self.terms, self.autoencoder), critic, encoder]
+        return [Stage("game", steps[: self.players])]
 
     def terms(self, batch: Batch) -> Terms:
         ((*_, z),) = levels = self.latents(batch.x)

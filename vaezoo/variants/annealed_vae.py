@@ -33,9 +33,11 @@ class AnnealedVAE(Variational):
     batch, on all processes, so this term couples the batch; ``rate`` is reported only.
 
     Args:
-        gamma: weight of the distance, >= 0; the paper takes 1000.
-        capacity: C, nats at the end, >= 0; the paper takes 25 to 50. None: the rate of the best linear VAE of the data
-            with as many latents, see :func:`~vaezoo.linear.linear_model`.
+        gamma: weight of the distance, >= 0; the paper takes 1000. A weight far above the slope of the distortion over
+            the rate drowns the distortion.
+        capacity: C, nats at the end, >= 0; the paper takes 25 to 50. None: half the rate of the best linear VAE of the
+            data with as many latents, see :func:`~vaezoo.linear.linear_model`. Above the rate that the model has use
+            for, the rest is noise.
         growth: share of training t_C over which the capacity grows from 0, in [0, 1]; 0 holds it at C.
         parts: the parts of :class:`~vaezoo.variational.Variational`.
 
@@ -47,7 +49,7 @@ class AnnealedVAE(Variational):
 
     linear_rate: Tensor
 
-    def __init__(self, gamma: float = 10.0, capacity: float | None = None, growth: float = 0.5, **parts: Any) -> None:
+    def __init__(self, gamma: float = 3.0, capacity: float | None = None, growth: float = 0.5, **parts: Any) -> None:
         super().__init__(**parts)
         if gamma < 0 or (capacity or 0) < 0:
             raise UsageError(f"variant.gamma={gamma} and variant.capacity={capacity} must both be at least 0")
@@ -62,6 +64,6 @@ class AnnealedVAE(Variational):
     def terms(self, batch: Batch) -> Terms:
         elbo = self.elbo(batch.x, self.condition(batch))
         rates = torch.stack([elbo[name] for name in elbo.rates]).sum(0)  # of all levels, [B]
-        capacity = self.linear_rate if self.capacity is None else self.capacity
+        capacity = 0.5 * self.linear_rate if self.capacity is None else self.capacity
         distance = (gathered(rates).mean() - capacity * self.growth()).abs()
         return Terms(**elbo, distance=distance).weighted(**dict.fromkeys(elbo.rates, 0.0), distance=self.gamma)
