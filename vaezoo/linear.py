@@ -10,11 +10,12 @@ class LinearModel(NamedTuple):
     """The best linear VAE of some data.
 
     Args:
-        error: root mean squared error per value of its reconstructions, in the unit of x.
+        std: of its likelihood, in the unit of x; so is the root mean squared error per value of what it reconstructs
+            from a sample of its posterior.
         rate: its mean rate, nats.
     """
 
-    error: float
+    std: float
     rate: float
 
 
@@ -24,32 +25,30 @@ def linear_model(x: Tensor, latents: int) -> LinearModel:
 
     With the eigenvalues :math:`\lambda_1 \ge \dots \ge \lambda_D` of the covariance and k components,
 
-    .. math:: \epsilon^2 = \frac1D \sum_{i > k} \lambda_i,\quad
-              R = \frac12 \sum_{i \le k} \log\frac{\lambda_i}{\sigma^2},\quad
-              \sigma^2 = \frac1{D - k} \sum_{i > k} \lambda_i
+    .. math:: \sigma^2 = \frac1{D - k} \sum_{i > k} \lambda_i,\quad
+              R = \frac12 \sum_{i \le k} \log\frac{\lambda_i}{\sigma^2}
 
     k is the number of latents, but at most half of the dimensions that the examples span.
 
     Args:
-        x: examples, ``[N, *event]``, at least 2 different ones.
+        x: examples, ``[N, *event]``.
         latents: number of latent dimensions, >= 1.
 
     Returns:
-        LinearModel: :math:`\epsilon` and R.
+        LinearModel: :math:`\sigma`, above 0 even where all examples are the same, and R.
 
     Source: Tipping and Bishop, JRSS B 61 (1999), section 3.2; Lucas et al., NeurIPS 2019 (arXiv 1911.02469), section 4.
 
     Example:
         >>> import torch
         >>> x = torch.randn(20_000, 8) * torch.tensor([4.0, 4.0, 1, 1, 1, 1, 1, 1])
-        >>> error, rate = linear_model(x, 2)  # sqrt(6 / 8) and 2 log 4
-        >>> abs(error - 0.87) < 0.03 and abs(rate - 2.77) < 0.1
+        >>> std, rate = linear_model(x, 2)  # 1 and 2 log 4
+        >>> abs(std - 1) < 0.03 and abs(rate - 2.77) < 0.1
         True
     """
     wide = x.flatten(1).double()
     variances = torch.linalg.svdvals(wide - wide.mean(0)).square() / len(wide)
     k = max(1, min(latents, min(len(wide) - 1, wide.shape[1]) // 2))
-    rest = variances[k:].sum().clamp(min=torch.finfo(x.dtype).eps)  # of examples that are all the same
-    noise = rest / max(1, wide.shape[1] - k)
+    noise = (variances[k:].sum() / max(1, wide.shape[1] - k)).clamp(min=torch.finfo(x.dtype).eps)
     rate = 0.5 * (variances[:k] / noise).clamp(min=1).log().sum()
-    return LinearModel((rest / wide.shape[1]).sqrt().item(), rate.item())
+    return LinearModel(noise.sqrt().item(), rate.item())

@@ -51,7 +51,7 @@ class GecoVAE(Variational):
     log_multiplier: Tensor
     constraint: Tensor  # moving average
     moves: Tensor
-    linear_error: Tensor  # before training starts 1
+    linear_std: Tensor  # before training starts 1
 
     def __init__(
         self, tolerance: float | None = None, step: float = 0.001, momentum: float = 0.99, **parts: Any
@@ -64,11 +64,11 @@ class GecoVAE(Variational):
         self.tolerance, self.step, self.momentum = tolerance, step, momentum
         for name in ("log_multiplier", "constraint", "moves"):
             self.register_buffer(name, torch.zeros(()))
-        self.register_buffer("linear_error", torch.ones(()))
+        self.register_buffer("linear_std", torch.ones(()))
 
     def start(self, x: Tensor) -> None:
         super().start(x)
-        self.linear_error.fill_(linear_model(x, prod(self.shapes.latent)).error)
+        self.linear_std.fill_(linear_model(x, prod(self.shapes.latent)).std)
 
     def terms(self, batch: Batch) -> Terms:
         c = self.condition(batch)
@@ -76,7 +76,7 @@ class GecoVAE(Variational):
         px = self.decode(latent.z, c)
         if self.training:
             error = (batch.x - px.mean.detach()).flatten(1).square().mean(1)  # [B]
-            tolerance = self.linear_error if self.tolerance is None else self.tolerance
+            tolerance = self.linear_std if self.tolerance is None else self.tolerance
             self.seen = gathered(error).mean() / tolerance**2 - 1
         terms = Terms(distortion=-px.log_prob(batch.x), rate=rate(*latent))
         return terms.weighted(distortion=self.log_multiplier.exp())
