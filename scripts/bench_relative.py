@@ -65,10 +65,11 @@ def main() -> None:
     parser.add_argument("--data", help="folder of MNIST; by default data")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batches", type=int, default=40)
-    parser.add_argument("--options", nargs="*", default=[], help="further overrides of the variant's configuration")
+    parser.add_argument("--options", nargs="*", default=[], help="further overrides, of both but those of variant.")
     given = parser.parse_args()
-    root = [f"dataset.root={given.data}"] if given.data else []
-    sides = {"variant": made([f"variant={given.variant}", *root, *given.options]), "vae": made(["variant=vae", *root])}
+    chosen = [*given.options, *([f"dataset.root={given.data}"] if given.data else [])]
+    both = [text for text in chosen if not text.startswith("variant.")]
+    sides = {"variant": made([f"variant={given.variant}", *chosen]), "vae": made(["variant=vae", *both])}
     ratios: dict[str, list[float]] = {"cpu": [], "wall": []}
     for k in range(given.rounds + 1):
         took = {name: seconds(*sides[name], given.batches) for name in sorted(sides, reverse=bool(k % 2))}

@@ -51,7 +51,7 @@ class FactorVAE(Variational):
     def __init__(
         self,
         gamma: float | Schedule = 10.0,
-        hidden: tuple[int, ...] = (256, 256, 256, 256),
+        hidden: tuple[int, ...] = (256, 256, 256),
         lr: float = 1e-4,
         **parts: Any,
     ) -> None:
