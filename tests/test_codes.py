@@ -299,6 +299,19 @@ def test_kmeans_finds_clusters_that_lie_apart():
     torch.testing.assert_close(excess.look_up(excess.nearest(few)), few)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_as_many_codes_as_clusters_find_each_of_them(seed):
+    with noise.seeded(seed):
+        centres = 50 * torch.randn(8, 3)
+        v = centres.repeat(30, 1) + 0.1 * torch.randn(240, 3)
+    books = [Codebook(8, 3) for _ in range(3)]
+    for book, key in zip(books, (seed, seed, seed + 1), strict=True):
+        with noise.seeded(key):
+            book.fit(v)
+        assert torch.cdist(centres, book.vectors).min(1).values.max() < 0.5
+    assert torch.equal(books[0].vectors, books[1].vectors) and not torch.equal(books[0].vectors, books[2].vectors)
+
+
 def test_perplexity_is_between_one_and_the_number_of_codes():
     uniform, single = torch.full((2, 8), 3.0), one_hot(torch.tensor([[4], [0]]), 8).sum(1).float()
     torch.testing.assert_close(perplexity(uniform), torch.tensor(8.0))
@@ -381,6 +394,16 @@ def test_samples_of_a_rank_are_its_share_of_the_global_draw():
         everyone = prior(None, c).sample()
     with noise.seeded(0), noise.ranks(1, 2):
         assert torch.equal(prior(None, c[2:]).sample(), everyone[2:])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"), [(torch.double, torch.double), (torch.float, torch.float), (torch.bfloat16, torch.float)]
+)
+def test_pixelcnn_has_logits_of_its_precision_and_single_at_least(dtype, kept):
+    prior = PixelCNNPrior(VECTOR.replace(latent=(2, 2), codes=3), channels=4, layers=1).to(dtype)
+    p, found = prior(lambda x: None), []
+    prior.scan(1, lambda i, logits: found.append(logits) or logits.argmax(1))
+    assert {p.log_prob(p.sample((2,))).dtype, *(logits.dtype for logits in found)} == {kept}
 
 
 def test_pixelcnn_learns_to_code_below_the_uniform_rate():

@@ -370,7 +370,7 @@ def test_colour_datasets_become_channels_first_arrays(tmp_path, monkeypatch):
     from torchvision import datasets as theirs
 
     pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
-    cifar10 = SimpleNamespace(data=pixels, targets=list(range(20)))
+    cifar10 = SimpleNamespace(data=pixels, targets=list(range(20)), classes=["plane", "car"])
     svhn = SimpleNamespace(data=pixels.transpose(0, 3, 1, 2), labels=np.arange(20))
     for name, cls, fake in (("cifar10", "CIFAR10", cifar10), ("svhn", "SVHN", svhn)):
         monkeypatch.setattr(theirs, cls, lambda *args, fake=fake, **kwargs: fake)
@@ -580,7 +580,7 @@ def test_a_picture_that_breaks_while_training_is_named(tmp_path, workers):
 
 def test_pictures_that_do_not_fit_are_named(tmp_path):
     folder_of_pictures(tmp_path)
-    with pytest.raises(UsageError, match=r"05.png has 10x20 pixels, others have 12x9: set dataset.resize"):
+    with pytest.raises(UsageError, match=r"02.png has 10x20 pixels, 00.png has 12x9: set dataset.resize"):
         ready("image_folder", root=str(tmp_path), resize=None)
     with pytest.raises(UsageError, match=r"has 8x8 pixels, smaller than dataset.crop=9"):
         ready("image_folder", root=str(tmp_path), crop=9)
@@ -605,7 +605,7 @@ def test_every_dataset_has_a_config_with_the_arguments_that_it_takes():
     assert sorted(files) == datasets()
     for name, file in files.items():
         config: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-        target, _ = config.pop("_target_"), config.pop("defaults")
+        target, _ = config.pop("_target_"), config.pop("defaults", None)
         assert target == "vaezoo.data.datamodule.DataModule" and "root" in config
         assert DataModule(**config).name == name
 

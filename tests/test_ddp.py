@@ -17,13 +17,14 @@ from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from tests.conftest import free_port, quick_trainer
 from vaezoo.build import build
-from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
+from vaezoo.callbacks.checkpoints import Checkpoints
 from vaezoo.configs import compose
 from vaezoo.contract.subjects import narrow
 from vaezoo.data.datamodule import DataModule
 from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate
 from vaezoo.hardware import check, strategy_name
+from vaezoo.interruption import Interrupted
 from vaezoo.meters import NotFiniteError
 from vaezoo.sharding import Unsharded
 from vaezoo.train import LastStageEarlyStopping, _strategy

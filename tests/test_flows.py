@@ -110,7 +110,7 @@ def test_samples_are_processed_in_one_batch_as_one_by_one(name, h):
         z_0 = q.base.rsample((5,))
     q_0 = DiagonalNormal(q.base.mean, q.base.log_std)
     for k in range(5):
-        single = type(q)(q_0, q.flow if isinstance(q, Flowed) else q.vectors)
+        single = Flowed(q_0, q.flow, q.inverse) if isinstance(q, Flowed) else type(q)(q_0, q.vectors)
         with noise.source(Replay((z_0[k] - q_0.mean) / q_0.stddev)):
             z_k = single.rsample()
         close(z_k, z[k])
@@ -129,15 +129,29 @@ class Replay:
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_density_is_known_at_the_last_draw_only(name, h):
+def test_density_at_any_value_is_that_at_the_draw(name, h):
     q = trained(FLOWS[name](VECTOR))(h)
-    first = q.rsample()
-    assert q.log_prob(first).shape == (N,)
+    first = q.rsample((3,))
+    expected = q.log_prob(first)
     second = q.sample()
     assert not second.requires_grad and q.log_prob(second).shape == (N,)
-    for other in (first, second.clone(), q.mean):
-        with pytest.raises(ValueError, match="last rsample or sample"):
-            q.log_prob(other)
+    for same in (first, first.clone(), first.detach()):  # after another draw
+        close(q.log_prob(same), expected)
+        close(q.flow(q.inverse(same))[0], first)
+    assert not torch.allclose(q.log_prob(first + 0.1), expected)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_gradient_at_a_fixed_value_is_that_of_the_density_there(name, h):
+    """At a constant z as in the implicit function theorem; at the draw itself z moves too, and so it is in a clone."""
+    q = trained(FLOWS[name](VECTOR))(h.requires_grad_())
+    z = q.rsample()
+    own, cloned = (torch.autograd.grad(q.log_prob(each).sum(), h, retain_graph=True)[0] for each in (z, z.clone()))
+    close(cloned, own)
+    value = z.detach().requires_grad_()
+    at_h, at_z = torch.autograd.grad(q.log_prob(value).sum(), (h, value), retain_graph=True)
+    (moved,) = torch.autograd.grad(z, h, at_z)
+    close(at_h + moved, own)
 
 
 @pytest.mark.parametrize("name", ["planar", "radial"])

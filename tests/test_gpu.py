@@ -18,11 +18,12 @@ from vaezoo import cli, registry
 from vaezoo.autoencoder import Autoencoder
 from vaezoo.batch import Batch
 from vaezoo.build import latent_shape
-from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
+from vaezoo.callbacks.checkpoints import Checkpoints
 from vaezoo.contract.subjects import Recorder, built, digits, narrow, objectives, small, some
 from vaezoo.data.datamodule import DataModule
 from vaezoo.distributions import noise
 from vaezoo.errors import UsageError
+from vaezoo.interruption import Interrupted
 from vaezoo.shapes import Shapes
 from vaezoo.variational import Variational
 

@@ -191,7 +191,10 @@ def test_optimal_std_is_held_in_evaluation() -> None:
     h, x = torch.randn(4, 5), torch.rand(4, 7)
     for _ in range(200):
         px = likelihood(h)
+        before = likelihood.location_scale.log_scale.clone()
         px.log_prob(x)
+        assert torch.equal(before, likelihood.location_scale.log_scale), "a density moves no state"
+        likelihood.optimum.move()
     held = likelihood.location_scale.log_scale.clone()
     assert held.exp().item() == pytest.approx((x - px.mean).square().mean().sqrt().item(), rel=1e-4)
     likelihood.eval()

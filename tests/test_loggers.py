@@ -12,10 +12,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from tests import wandb_file
+from tests.conftest import quick_trainer
 from vaezoo import compose
 from vaezoo.callbacks import loggers, metrics_csv
+from vaezoo.callbacks.checkpoints import Checkpoints
 from vaezoo.callbacks.flat import flat_config, flat_results
 from vaezoo.callbacks.loggers import close, make_loggers
 from vaezoo.callbacks.metrics_csv import MetricsCSV
@@ -61,6 +64,41 @@ def test_rows_that_are_whole_are_written_every_few_seconds(tmp_path, monkeypatch
     assert [(row["a"], row["b"]) for row in rows(tmp_path / "metrics.csv")] == [("1.0", ""), ("2.0", "3.0")]
 
 
+def test_a_row_that_grows_after_it_was_written_is_written_again_in_its_place(tmp_path):
+    logger = MetricsCSV(tmp_path / "metrics.csv")
+    logger.log_metrics({"a": 1.0, "b": 1.0}, step=1)
+    logger.log_metrics({"a": 2.0}, step=2)
+    logger.save()
+    for metrics in ({"b": 3.0}, {"c": 4.0}):  # a column that is there, and a new one
+        logger.log_metrics(metrics, step=2)
+        logger.save()
+    logger.log_metrics({"a": 5.0}, step=3)
+    logger.save()
+    found = [(row["step"], row["a"], row["b"], row["c"]) for row in rows(tmp_path / "metrics.csv")]
+    assert found == [("1", "1.0", "1.0", ""), ("2", "2.0", "3.0", "4.0"), ("3", "5.0", "", "")]
+
+
+def test_metrics_reach_as_far_as_the_checkpoint(tmp_path):
+    class Look(Checkpoints):
+        """Reads metrics.csv at each save, as it lies on disk."""
+
+        seen: list[tuple[int, int]] = []
+
+        def save(self, trainer, name):
+            super().save(trainer, name)
+            step = torch.load(self.folder / f"{name}.ckpt")["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+            self.seen.append((int(rows(tmp_path / "metrics.csv")[-1]["step"]), step["total"]["processed"]))
+
+    data = DataModule("digits", batch_size=200)
+    data.setup()
+    logger = MetricsCSV(tmp_path / "metrics.csv")
+    trainer = quick_trainer(max_epochs=2, logger=logger, callbacks=[Look(tmp_path)])
+    trainer.fit(VAE(shapes=data.shapes((2,))), datamodule=data)
+    assert Look.seen and all(row == trained for row, trained in Look.seen)
+    steps = [row["step"] for row in rows(tmp_path / "metrics.csv")]
+    assert len(set(steps)) == len(steps)
+
+
 def test_resume_keeps_earlier_rows_and_replaces_later_ones(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text("step,epoch,old\n50,0,5.0\n100,1,4.0\n150,2,3.0\n200,2,")  # killed while it wrote a line
@@ -94,8 +132,17 @@ def options(name: str):
 def test_names(tmp_path):
     assert make_loggers(options("none"), tmp_path, CONFIG) == []
     assert [type(logger) for logger in make_loggers(options("csv"), tmp_path, CONFIG)] == [MetricsCSV]
-    with pytest.raises(UsageError, match="did you mean 'wandb'"):
-        make_loggers(options("wandbb"), tmp_path, CONFIG)
+    kinds = [type(logger) for logger in make_loggers(options(["csv", "tensorboard"]), tmp_path, CONFIG)]
+    assert kinds == [MetricsCSV, TensorBoardLogger]
+
+
+def test_several_loggers_are_chosen_by_a_list():
+    assert compose(["logger=[wandb,tensorboard]"]).logger.name == ["wandb", "tensorboard"]
+    for given, message in {"[wandb,none]": "none alone", "[csv,wandbb]": "did you mean 'wandb'"}.items():
+        with pytest.raises(UsageError, match=message):
+            compose([f"logger={given}"])
+    with pytest.raises(UsageError, match="a run takes one variant"):
+        compose(["variant=[vae,beta_vae]"])
 
 
 def test_missing_tensorboard_is_told_with_the_remedy(tmp_path, monkeypatch):

@@ -91,10 +91,10 @@ def test_files_are_written_whole_and_the_same_every_time(digits, tmp_path):
     assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
-def test_callback_draws_at_the_end_of_training(digits, tmp_path):
-    callback = Pictures(tmp_path / "pictures")
+def test_callback_draws_while_a_model_trains(digits, tmp_path):
+    callback = Pictures(tmp_path / "pictures", every_n_epochs=1)
     trainer = Trainer(
-        max_epochs=1,
+        max_epochs=2,
         accelerator="cpu",
         limit_train_batches=1,
         limit_val_batches=0,
@@ -107,3 +107,15 @@ def test_callback_draws_at_the_end_of_training(digits, tmp_path):
     )
     trainer.fit(Autoencoder(shapes=digits.shapes((2,))), datamodule=digits)
     assert {path.stem for path in (tmp_path / "pictures").iterdir()} == {"reconstructions", "traversals", "latent"}
+
+
+def test_a_picture_that_fails_is_one_warning_and_the_others_are_drawn(digits, tmp_path, monkeypatch, capsys):
+    def broken(model, batch):
+        raise ValueError("no such dimension")
+
+    monkeypatch.setattr("vaezoo.callbacks.pictures.traversals", broken)
+    drawn = write_pictures(VAE(shapes=digits.shapes((2,))), digits, tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == {"reconstructions", "samples", "latent"}
+    assert drawn["traversals"] == "ValueError: no such dimension"
+    warning = "warning: picture traversals cannot be drawn (ValueError: no such dimension)\n"
+    assert capsys.readouterr().err == warning

@@ -1,11 +1,13 @@
 """A run that is asked to make room saves where it stands, and what had handled the signal before takes over."""
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from safetensors.torch import load_file
 
 from tests.conftest import quick_trainer
 from vaezoo import runs
-from vaezoo.callbacks.checkpoints import SIGNALS, Checkpoints, Interrupted
+from vaezoo.callbacks.checkpoints import Checkpoints
 from vaezoo.configs import compose
 from vaezoo.data.datamodule import DataModule
+from vaezoo.interruption import SIGNALS, Interrupted
 from vaezoo.networks import mlp
 from vaezoo.train import train
 from vaezoo.variants.vae import VAE
@@ -82,6 +85,56 @@ def test_a_run_that_ends_gives_the_signals_back(received, tmp_path) -> None:
     assert received == list(SIGNALS)
 
 
+@pytest.mark.parametrize("phase", ["evaluate", "write_pictures"])
+def test_a_signal_while_a_run_is_measured_or_drawn_stops_it_and_resume_goes_on(phase, tmp_path, monkeypatch) -> None:
+    module = sys.modules["vaezoo.train"]
+    usual, config = getattr(module, phase), compose([*TINY, "callbacks.pictures=true", f"run_dir={tmp_path}/run"])
+
+    def stopped(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        pytest.fail("the signal was not heard")
+
+    monkeypatch.setattr(module, phase, stopped)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        train(config)
+    assert runs.state(tmp_path / "run") == "interrupted"
+    monkeypatch.setattr(module, phase, usual)
+    done = train(compose([f"resume={tmp_path}/run", "trainer.progress_bar=false"]))
+    assert runs.state(done.path) == "finished" and done.results["k"] == 2
+    assert (done.path / "pictures" / "samples.png").is_file()
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o007])
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no umask")
+def test_files_of_a_run_have_the_permissions_of_the_umask(mask, tmp_path) -> None:
+    before = os.umask(mask)
+    try:
+        run = train(compose([*TINY, "trainer.max_epochs=1", "callbacks.pictures=true", f"run_dir={tmp_path}/run"])).path
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in run.rglob("*") if file.is_file()}
+    assert {"model.safetensors", "last.ckpt", "results.json", "samples.png", ".lock"} <= modes.keys()
+    assert set(modes.values()) == {0o666 & ~mask}, modes
+
+
+def test_trainers_of_finished_runs_are_freed(tmp_path, monkeypatch) -> None:
+    module, made = sys.modules["vaezoo.train"], []
+    usual = module._trainer
+
+    def spied(*arguments):
+        trainer = usual(*arguments)
+        made.extend([weakref.ref(trainer), weakref.ref(trainer.callbacks[-1])])
+        return trainer
+
+    monkeypatch.setattr(module, "_trainer", spied)
+    for number in range(2):
+        options = ["trainer.max_epochs=1", "trainer.ema=0.9", f"run_dir={tmp_path}/{number}"]
+        made.append(weakref.ref(train(compose([*TINY, *options])).model))
+    gc.collect()
+    assert len(made) == 6 and not any(each() for each in made)
+
+
 def waits_for(done, what: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not done():
@@ -98,6 +151,14 @@ def assert_same_weights(one: Path, other: Path) -> None:
     expected = load_file(one / "model.safetensors")
     for name, value in load_file(other / "model.safetensors").items():
         assert torch.equal(value, expected[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="forks, and finds processes in /proc")
+def test_nothing_is_lost_by_kills() -> None:
+    script = Path(__file__).parents[1] / "scripts" / "check_kills.py"
+    done = subprocess.run([sys.executable, script, "--kills", "10"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -11,13 +11,19 @@ from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EMAWeightAveraging
 
 from tests.conftest import quick_trainer
-from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
+from vaezoo.callbacks.checkpoints import Checkpoints
 from vaezoo.data.datamodule import DataModule
+from vaezoo.interruption import Interrupted
 from vaezoo.meters import NotFiniteError
 from vaezoo.networks import conv, mlp
+from vaezoo.posteriors.vq import VQPosterior
+from vaezoo.priors.uniform_codes import UniformCodesPrior
+from vaezoo.train import AveragedWeights
+from vaezoo.variants.geco_vae import GecoVAE
 from vaezoo.variants.stacked_autoencoder import StackedAutoencoder
 from vaezoo.variants.vae import VAE
 from vaezoo.variants.vae_gan import VAEGAN
+from vaezoo.variants.vq_vae import VQVAE
 
 EPOCHS, BATCHES = 5, 5  # 1400 digits in batches of 300
 
@@ -146,3 +152,33 @@ def test_a_term_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 def test_no_draft_of_a_checkpoint_remains(tmp_path) -> None:
     fit(vae, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def geco(shapes):
+    part = {"encoder": partial(mlp.Encoder, hidden=(16,)), "decoder": partial(mlp.Decoder, hidden=(16,))}
+    return GecoVAE(shapes=shapes, **part)
+
+
+def codes(shapes):
+    part = {"encoder": partial(conv.Encoder, channels=(8, 8)), "decoder": partial(conv.Decoder, channels=(8, 8))}
+    learned = {"posterior": partial(VQPosterior, codes=8), "prior": UniformCodesPrior}
+    return VQVAE(shapes=shapes.replace(latent=(4, 2, 2)), **part, **learned)
+
+
+@pytest.mark.parametrize("make", [geco, codes])
+@pytest.mark.parametrize("averaged", [False, True])
+def test_state_that_no_gradient_moves_is_saved_as_the_batch_leaves_it(make, averaged, tmp_path) -> None:
+    def extra() -> list[Callback]:
+        return [AveragedWeights(decay=0.9, use_buffers=False)] if averaged else []
+
+    whole = fit(make, tmp_path / "whole", extra())
+    with pytest.raises(Interrupted):
+        fit(make, tmp_path / "cut", [Cut(7), *extra()])
+    assert_equal(whole, fit(make, tmp_path / "cut", extra(), tmp_path / "cut" / "last.ckpt"))
+
+
+def test_averaged_weights_are_left_where_nothing_remains_to_be_trained(tmp_path) -> None:
+    callbacks = [AveragedWeights(decay=0.9, use_buffers=False)]
+    whole = fit(vae, tmp_path, callbacks)
+    again = fit(vae, tmp_path, [AveragedWeights(decay=0.9, use_buffers=False)], tmp_path / "last.ckpt")
+    assert_equal(whole, again)

@@ -47,7 +47,7 @@ def test_a_run_that_says_running_is_dead_unless_somebody_holds_it(tmp_path: Path
     try:
         assert ready.wait(30)
         assert runs.state(folder) == "running"
-        with pytest.raises(UsageError, match="filled by another process"), runs.hold(folder):
+        with pytest.raises(UsageError, match="in use by another process"), runs.hold(folder):
             pass
     finally:
         worker.kill()

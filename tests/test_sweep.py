@@ -170,7 +170,8 @@ def test_a_finished_job_gives_its_result_again_and_does_not_train(place, monkeyp
 
 
 def test_an_interrupted_job_continues_and_ends_as_one_that_was_not(place, monkeypatch):
-    from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
+    from vaezoo.callbacks.checkpoints import Checkpoints
+    from vaezoo.interruption import Interrupted
 
     job.run_once(config_of(place / "whole"))
     start = Checkpoints.on_train_start

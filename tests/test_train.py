@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import vaezoo
-from vaezoo.callbacks.checkpoints import Interrupted
 from vaezoo.errors import UsageError
+from vaezoo.interruption import Interrupted
 
 SMALL = ["encoder.hidden=[16]", "decoder.hidden=[16]", "latent=2", "trainer.progress_bar=false", "hardware.threads=1"]
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from tests.conftest import quick_trainer
-from vaezoo import optimizers, variant
+from vaezoo import optimizers, settings, variant
 from vaezoo.batch import Batch
 from vaezoo.distributions import noise
 from vaezoo.errors import UsageError
@@ -47,6 +47,15 @@ def test_weight_zero_is_reported_and_has_no_gradient():
     loss = terms.loss
     loss.backward()
     assert loss.item() == 1 and value.grad is None and terms.means["shadow"].isinf()
+
+
+def test_means_asked_for_without_a_graph_leave_the_loss_its_gradient():
+    value = torch.tensor([1.0, 3.0], requires_grad=True)
+    terms = Terms(distortion=value.square())
+    with torch.no_grad():
+        assert terms.means["distortion"] == 5 and "distortion=5" in repr(terms)
+    terms.loss.backward()
+    assert value.grad.tolist() == [1, 3]
 
 
 def test_every_rate_counts_in_the_elbo():
@@ -199,6 +208,28 @@ def test_optimizer_gets_the_options_it_knows():
         "betas": (0.5, 0.9),
         "weight_decay": 0.2,
     }
+
+
+def test_every_optimizer_of_the_settings_is_one_of_torch_and_moves():
+    for name in settings.OPTIMIZERS:
+        x = nn.Parameter(torch.ones(3))
+        optimizer = optimizers.make([x], optimizers.options({"name": name}))
+        x.square().sum().backward()
+        optimizer.step()
+        assert type(optimizer).__name__.lower() == name and (x < 1).all(), name
+
+
+def test_arguments_of_an_optimizer_reach_it_and_others_are_refused():
+    chosen = optimizers.options({"name": "sgd", "args": {"momentum": 0.9}})
+    assert optimizers.make([nn.Parameter(torch.ones(3))], chosen).defaults["momentum"] == 0.9
+    for given, message in (
+        ({"name": "sgd", "args": {"momentm": 0.9}}, "did you mean 'momentum'"),
+        ({"name": "sgd", "args": {"lr": 0.9}}, "optimizer.args.lr"),
+        ({"name": "sgd", "eps": 1e-3}, "optimizer.eps=0.001 has no effect"),
+        ({"name": "rprop", "betas": [0.5, 0.9]}, "optimizer.betas=.* has no effect"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            optimizers.options(given)
 
 
 @pytest.mark.parametrize("cls", [torch.optim.Adam, torch.optim.AdamW])

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vaezoo.autoencoder import Autoencoder as Autoencoder
     from vaezoo.batch import Batch as Batch
     from vaezoo.build import load as load
+    from vaezoo.build import load_data as load_data
     from vaezoo.configs import compose as compose
     from vaezoo.programme import Stage as Stage
     from vaezoo.programme import Update as Update
@@ -35,6 +36,7 @@ _LAZY = {  # torch is imported when one of these is asked for, and not before
     "Variational": "vaezoo.variational",
     "compose": "vaezoo.configs",
     "load": "vaezoo.build",
+    "load_data": "vaezoo.build",
     "train": "vaezoo.train",
 }
 __all__ = [*_LAZY, "register"]

@@ -1,25 +1,29 @@
 """From a resolved configuration to a variant, and back from a run's folder."""
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from safetensors.torch import load_model, save_model
 
+from vaezoo.choices import AUTO
 from vaezoo.data.datamodule import DataModule
 from vaezoo.errors import UsageError, near
 from vaezoo.files import atomic
+from vaezoo.folder import check_data
+from vaezoo.likelihoods.support import DEFAULT
 from vaezoo.likelihoods.support import check as check_support
 from vaezoo.registry import GROUPS
-from vaezoo.runs import CONFIG, RECORD
+from vaezoo.runs import CONFIG, RECORD, WEIGHTS
 from vaezoo.shapes import Shapes
+from vaezoo.trust import granting, read_config
 from vaezoo.variant import Variant
 
 PARTS = tuple(group for group in GROUPS if group != "variant")
-WEIGHTS = "model.safetensors"
 
 
 def build(config: DictConfig, shapes: Shapes) -> Variant:
@@ -32,6 +36,7 @@ def build(config: DictConfig, shapes: Shapes) -> Variant:
     Raises:
         UsageError: a part does not fit the data, another part, or a variant that has no use for it.
     """
+    config = settle(config, shapes.support)
     variant = hydra.utils.instantiate(config.variant)
     cls: type[Variant] = variant.func
     name = config.choices.variant
@@ -45,7 +50,30 @@ def build(config: DictConfig, shapes: Shapes) -> Variant:
         _check_prior(parts["prior"].func, parts["posterior"].func, config.choices)
         _check_posterior(cls, parts["prior"].func, parts["posterior"].func, config.choices)
     options = OmegaConf.to_container(config.optimizer, resolve=True)
-    return variant(shapes=shapes, optimizer=options, seed=config.seed, **parts)
+    with granting(config.get("trust", False)):  # runs of earlier versions have no such key
+        return variant(shapes=shapes, optimizer=options, seed=config.seed, **parts)
+
+
+def settle(config: DictConfig, support: str) -> DictConfig:
+    """The configuration with the likelihood of these data in place of ``likelihood=auto``.
+
+    Args:
+        config: what :func:`vaezoo.compose` returns; it is left as it is.
+        support: where the data live, `Shapes.support`.
+
+    Returns:
+        DictConfig: whose ``settled`` lists the groups that were chosen so; the same object where there are none.
+    """
+    if config.choices.get("likelihood") != AUTO:
+        return config
+    from vaezoo.configs import node  # here, for it makes our options known to Hydra, which loading a run does not need
+
+    own = copy.deepcopy(config)
+    with open_dict(own):
+        own.likelihood = OmegaConf.structured(node("likelihood", DEFAULT[support]))
+        own.choices.likelihood = DEFAULT[support]
+        own.settled = ["likelihood"]
+    return own
 
 
 def latent_shape(latent: Any) -> tuple[int, ...]:
@@ -59,44 +87,53 @@ def save(model: Variant, folder: Path) -> None:
         save_model(model, str(path))
 
 
-def load(run_dir: str | Path, weights: bool = True) -> Variant:
-    """The trained model of a run, in eval mode, on the CPU.
+def load(run_dir: str | Path, weights: bool = True, trust: bool = False) -> Variant:
+    """The trained model of a run, in eval mode, on the CPU, for use as it is.
+
+    Its parameters ask for no gradients, so that what it computes keeps none; gradients of inputs are there as ever. To
+    train it further, call ``model.requires_grad_(True)``.
 
     Args:
         run_dir: the run's folder.
         weights: False leaves the weights as they were built, and needs no file of them.
+        trust: let the folder name code that is not installed, which then runs; see docs/security.md.
 
     Raises:
-        UsageError: the folder is no finished run.
+        UsageError: the folder is not a finished run, or names what is not installed.
     """
     folder = Path(run_dir)
     for file in (CONFIG, RECORD, *([WEIGHTS] if weights else [])):
         if not (folder / file).is_file():
             raise UsageError(f"{folder} is no finished run: there is no {file} in it")
-    config = OmegaConf.load(folder / CONFIG)
-    assert isinstance(config, DictConfig)
+    config = read_config(folder, trust)
     model = build(config, read_shapes(json.loads((folder / RECORD).read_text())["shapes"]))
     if weights:
         load_model(model, str(folder / WEIGHTS))
-    return model.eval()
+    return model.eval().requires_grad_(False)
 
 
-def load_data(run_dir: str | Path, root: str | Path | None = None) -> DataModule:
+def load_data(
+    run_dir: str | Path, root: str | Path | None = None, allow_other_data: bool = False, trust: bool = False
+) -> DataModule:
     """The data that a run was trained on, set up.
 
     Args:
         run_dir: the run's folder.
         root: the folder of all data; None takes the one of the training.
+        allow_other_data: take the data that are there, even if they are not those of the training.
+        trust: as in :func:`load`.
 
     Raises:
-        UsageError: the folder is no run, or the data are not where they were.
+        UsageError: the folder is not a run, or the data are not where they were, or have changed.
     """
     file = Path(run_dir) / CONFIG
     if not file.is_file():
         raise UsageError(f"{run_dir} is no run: there is no {CONFIG} in it")
-    data: DataModule = hydra.utils.instantiate(OmegaConf.load(file).dataset, **({"root": str(root)} if root else {}))
+    config = read_config(run_dir, trust)
+    data: DataModule = hydra.utils.instantiate(config.dataset, **({"root": str(root)} if root else {}))
     data.prepare_data()
     data.setup()
+    check_data(run_dir, data.checksum, allow_other_data)
     return data
 
 

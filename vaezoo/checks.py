@@ -29,13 +29,13 @@ def check(config: DictConfig) -> None:
     top = {}
     for name, value in _plain(config).items():
         if name in hints:
-            _check_type(name, value, hints[name])
+            check_type(name, value, hints[name])
             top[name] = value
         elif name in blocks:
             if not isinstance(value, dict):
                 raise UsageError(f"{name}={_shown(value)}: {name} has options: set one of them, e.g. {name}.key=value")
             _check_group(name, value, config)
-        elif name not in ("choices", "overrides"):
+        elif name not in ("choices", "settled", "overrides"):
             raise UsageError(_unknown("", name, sorted({*hints, *blocks}), ""))
     settings.Top(**top)
 
@@ -54,7 +54,7 @@ def check_path(path: Sequence[str], value: Any, config: DictConfig) -> None:
         level = level._get_node(key)
     if len(path) == 2:
         hints, _ = _options_of(path[0], _plain(config[path[0]]))
-        _check_type(".".join(path), value, hints.get(path[1], Any))
+        check_type(".".join(path), value, hints.get(path[1], Any))
 
 
 def arguments(target: Any, handed: Sequence[str] = registry.HANDED) -> dict[str, inspect.Parameter]:
@@ -71,7 +71,7 @@ def _check_group(group: str, values: Mapping[str, Any], config: DictConfig) -> N
             raise UsageError(_unknown(group, name, list(hints), _choice(group, config)))
         if value == MISSING:
             raise UsageError(f"{group}.{name} must be given for {_choice(group, config)}")
-        _check_type(f"{group}.{name}", value, hints.get(name, Any))
+        check_type(f"{group}.{name}", value, hints.get(name, Any))
     if group in settings.SCHEMAS:
         settings.SCHEMAS[group](**given)
 
@@ -99,7 +99,8 @@ def _plain(config: DictConfig) -> dict[str, Any]:
         raise UsageError(str(error).splitlines()[0]) from error
 
 
-def _check_type(name: str, value: Any, hint: Any) -> None:
+def check_type(name: str, value: Any, hint: Any) -> None:
+    """Raises UsageError if the value is not of the type ``hint``."""
     from vaezoo.schedules import Schedule  # here, for it needs torch and importing this module should not
 
     members = _members(hint)

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from vaezoo import registry
 
 NONE = "none"
+AUTO = "auto"  # the likelihood that the data decide
 
 
 def conf_dir() -> Path:

@@ -12,6 +12,7 @@ from vaezoo import choices, completion, describe, registry, runs, samplers, sett
 from vaezoo.comparison import Comparison, compare
 from vaezoo.errors import UsageError
 from vaezoo.figures import figure as figures
+from vaezoo.files import printable
 from vaezoo.tables import table as tables
 
 EXAMPLES = """\
@@ -46,6 +47,7 @@ flags: -m, --multirun  one run per combination of comma-separated values
        --cfg job       print the configuration and stop
        --info          print where the configuration comes from and stop
 """
+TRUST = "let the folder name code that is not installed, which then runs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,10 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = _parser().parse_args(arguments)
         return given.run(given)
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         return 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--samples", type=int, default=10_000, help="number of samples of each (default: 10000)")
     command.add_argument("--inception", action="store_true", help="judge them by the Inception network too")
+    command.add_argument("--split", default="test", choices=["train", "val", "test"], help="(default: test)")
+    command.add_argument("--limit", type=int, help="use only the first this many examples")
+    command.add_argument("--threads", type=int, help="of the CPU (default: torch's)")
+    command.add_argument("--data-dir", type=Path, help="folder of all data (default: that of the training)")
+    command.add_argument("--allow-other-data", action="store_true", help="measure on data that have changed")
+    command.add_argument("--trust", action="store_true", help=TRUST)
     command.set_defaults(run=_evaluate)
 
     command = commands.add_parser("sample", help="draw from a finished run into a picture")
@@ -114,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "-o", "--out", "--output", type=Path, help="a .png, .npy or .pt file (default: RUN/samples.png, or .npy)"
     )
+    command.add_argument("--trust", action="store_true", help=TRUST)
     command.set_defaults(run=_sample)
 
     command = commands.add_parser("explore", help="try out a finished run on a local page")
@@ -121,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--port", type=int, default=0, help="of the page (default: 0, any that is free)")
     command.add_argument("--open", action="store_true", help="show the page in the browser")
     command.add_argument("--data-dir", type=Path, help="folder of all data (default: that of the training)")
+    command.add_argument("--trust", action="store_true", help=TRUST)
     command.set_defaults(run=_explore)
 
     command = commands.add_parser("dashboard", help="compare runs on one page that needs no server")
@@ -212,11 +225,17 @@ def _evaluate(given: argparse.Namespace) -> int:
     from vaezoo.evaluate.evaluate import evaluate_run
     from vaezoo.evaluate.results import format_results
 
+    for name in ("limit", "threads"):
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name}={value} must be at least 1")
+    where = {name: getattr(given, name) for name in ("split", "limit", "threads", "allow_other_data", "trust")}
+    where["root"] = given.data_dir
     judged = {"samples": given.samples, "inception": given.inception}
     judged["quality"] = _checked_samplers(given) if given.quality else None
     for run in given.runs:
         print(run)
-        print(format_results(evaluate_run(run, k=given.k, **judged)))
+        print(format_results(evaluate_run(run, k=given.k, **where, **judged)))
     return 0
 
 
@@ -232,7 +251,7 @@ def _sample(given: argparse.Namespace) -> int:
         raise UsageError(f"--n={given.n} must be at least 1")
     from vaezoo.samplers.write import sample_run
 
-    print(sample_run(given.run_dir, given.sampler, given.n, given.seed, given.out))
+    print(sample_run(given.run_dir, given.sampler, given.n, given.seed, given.out, given.trust))
     return 0
 
 
@@ -243,7 +262,7 @@ def _explore(given: argparse.Namespace) -> int:
     from vaezoo.explore.run import open_run
     from vaezoo.explore.server import serve
 
-    serve(open_run(given.run_dir, given.data_dir), given.port, given.open)
+    serve(open_run(given.run_dir, given.data_dir, given.trust), given.port, given.open)
     return 0
 
 

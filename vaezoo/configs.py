@@ -217,7 +217,10 @@ def finish(config: DictConfig, hydra_config: Any, run_dir: str | Path) -> DictCo
     """
     chosen = {g: o for g, o in hydra_config.runtime.choices.items() if not g.startswith("hydra/")}
     overrides = [str(override) for override in hydra_config.overrides.task]
+    several = _several(overrides)
     with open_dict(config):
+        if "logger" in several:
+            config.logger.name, chosen["logger"] = several["logger"], ",".join(several["logger"])
         config.pop("hydra", None)
         config.run_dir = str(run_dir)
         config.choices = chosen
@@ -225,6 +228,21 @@ def finish(config: DictConfig, hydra_config: Any, run_dir: str | Path) -> DictCo
         config.overrides = overrides
     check(config)
     return config
+
+
+def _several(overrides: Sequence[str]) -> dict[str, list[str]]:
+    """The groups of which several options are chosen, which only loggers allow: Hydra would merge them in silence."""
+    chosen = {}
+    for override in _parse(overrides):
+        group, value = override.key_or_group, override.value()
+        if isinstance(value, list) and group in groups():
+            chosen[group] = [str(name) for name in value]
+            for name in chosen[group]:
+                _check_option(group, name)
+            if group != "logger":
+                each = ",".join(chosen[group])
+                raise UsageError(f"{group}=[{each}]: a run takes one {group}; -m {group}={each} runs each")
+    return chosen
 
 
 def _latent(given: Any, chosen: dict[str, str]) -> Any:
@@ -242,6 +260,7 @@ def explain(error: Exception, overrides: Sequence[str]) -> UsageError:
     try:
         check_plugin(getattr(error, "missing_cfg_file", None))
         parsed = _parse(overrides)
+        _several(overrides)
         for override in parsed:
             if override.is_sweep_override():
                 raise UsageError(f"{override.input_line} lists several values: add -m to run one after the other")
@@ -279,6 +298,7 @@ def _values(override: Override) -> list[str]:
 
 
 def _compose(overrides: list[str]) -> DictConfig:
+    _several(overrides)
     with _loader():
         try:
             return hydra.compose("train", overrides, return_hydra_config=True)

@@ -9,13 +9,14 @@ from typing import Any
 
 import yaml
 
+from vaezoo.identity import MACHINE
 from vaezoo.runs import RunRecord
 
 PARTS = ("variant", "encoder", "decoder", "posterior", "prior", "likelihood", "dataset")
 # Where and how a run is computed and watched, but not what is computed.
 IGNORED = (
-    *("seed", "run_dir", "sweep_dir", "resume", "evaluate", "logger", "callbacks"),
-    *("hardware", "hydra", "sweep", "choices", "overrides"),
+    *MACHINE,
+    *("seed", "evaluate", "hardware", "hydra", "sweep"),
 )
 IGNORED_KEYS = (
     *(f"dataset.{key}" for key in ("root", "source", "workers", "eval_batch_size", "in_memory")),

@@ -102,7 +102,9 @@ class Discrete(Variational, ABC):
         found: dict[str, Tensor] = {}
         for (suffix, quantizer), level in zip(self._named(), levels, strict=True):
             counts = gathered(code_counts(level.q.codes, quantizer.books, quantizer.codes)[None]).sum(0)
-            found |= {f"perplexity{suffix}": perplexity(counts), f"codes_used{suffix}": codes_used(counts)}
+            numbers = {f"perplexity{suffix}": perplexity(counts), f"codes_used{suffix}": codes_used(counts)}
+            dtype = torch.promote_types(level.q.embedding.dtype, counts.dtype)
+            found |= {name: number.to(dtype) for name, number in numbers.items()}
         return found
 
     def _named(self) -> list[tuple[str, Any]]:

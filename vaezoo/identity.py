@@ -5,7 +5,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-MACHINE = ("run_dir", "sweep_dir", "resume", "overrides", "choices", "logger", "callbacks")  # where a run ran
+MACHINE = (  # where and how a run ran, and what chose it
+    *("run_dir", "sweep_dir", "resume", "overwrite", "allow_other_data", "trust"),
+    *("overrides", "choices", "settled", "logger", "callbacks"),
+)
 COUNTED = ("precision", "devices", "num_nodes", "ensemble")  # what of `hardware` changes a run's numbers
 
 
@@ -16,6 +19,7 @@ def content(config: Mapping[str, Any]) -> dict[str, Any]:
         config: plain values, as config.yaml holds them.
     """
     kept = {key: value for key, value in config.items() if key not in MACHINE}
+    kept |= {group: {} for group in config.get("settled", ())}  # what the data decided was not asked for
     kept["hardware"] = {key: config["hardware"][key] for key in COUNTED if key in config["hardware"]}
     kept["trainer"] = {key: value for key, value in config["trainer"].items() if key != "progress_bar"}
     kept["dataset"] = {key: value for key, value in config["dataset"].items() if key != "root"}

@@ -1,6 +1,8 @@
 """Optimizers and their learning-rate schedule from the ``optimizer`` options."""
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 
 from vaezoo.errors import UsageError, near
 from vaezoo.schedules import Schedule
+from vaezoo.settings import OPTIMIZERS
 
 DEFAULTS: dict[str, Any] = {
     "name": "adam",
@@ -19,7 +22,10 @@ DEFAULTS: dict[str, Any] = {
     "warmup": 0.0,
     "final": 0.0,
     "clip": None,
+    "args": None,
 }
+UNUSED = {"params", "foreach", "maximize", "differentiable", "capturable"}  # arguments that cannot be chosen
+CONSTRUCTED = ("lr", "betas", "eps", "weight_decay")  # handed to the optimizer where it takes them
 
 
 class _Kept(torch.optim.Optimizer):
@@ -85,19 +91,23 @@ class AdamW(_Kept, torch.optim.AdamW):
     kernel = staticmethod(torch._fused_adamw_)
 
 
-NAMES = {"adam": Adam, "adamw": AdamW}
+NAMES: dict[str, type[torch.optim.Optimizer]] = {
+    **{name.lower(): cls for name, cls in vars(torch.optim).items() if name.lower() in OPTIMIZERS},
+    **{"adam": Adam, "adamw": AdamW},
+}
 
 
 def options(given: Mapping[str, Any] | None) -> dict[str, Any]:
     """Options completed with the defaults.
 
     Args:
-        given: ``name`` (adam | adamw), ``lr``, ``betas``, ``eps``, ``weight_decay``, ``schedule`` (constant | linear |
-            cosine), ``warmup`` (share of the stage over which lr rises from 0), ``final`` (share of lr left at the end)
-            and ``clip`` (largest gradient norm, None for no clipping).
+        given: ``name`` (adam, adamw, sgd, ...: those of torch in lower case), ``lr``, ``betas``, ``eps``,
+            ``weight_decay``, ``args`` (other arguments of the optimizer, e.g. ``momentum``), ``schedule`` (constant |
+            linear | cosine), ``warmup`` (share of the stage over which lr rises from 0), ``final`` (share of lr left at
+            the end) and ``clip`` (largest gradient norm, None for no clipping).
 
     Raises:
-        UsageError: an option or a name is unknown.
+        UsageError: an option or a name is unknown, or the optimizer does not take an option that is given.
     """
     merged = {**DEFAULTS, **(given or {})}
     for key in merged:
@@ -110,6 +120,16 @@ def options(given: Mapping[str, Any] | None) -> dict[str, Any]:
         raise UsageError(f"optimizer.schedule={merged['schedule']} is unknown; there are constant, linear, cosine")
     if merged["lr"] <= 0:
         raise UsageError(f"optimizer.lr={merged['lr']} must be positive")
+    taken = _arguments(merged["name"])
+    for key in ("betas", "eps", "weight_decay"):
+        if key not in taken and merged[key] != type(merged[key])(DEFAULTS[key]):
+            raise UsageError(
+                f"optimizer.{key}={merged[key]} has no effect: optimizer.name={merged['name']} takes no {key}"
+            )
+    others = sorted(taken - {*CONSTRUCTED, "fused"})
+    for key in merged["args"] or ():
+        if key not in others:
+            raise UsageError(f"optimizer.args.{key}: {merged['name']} takes {', '.join(others)}{near(key, others)}")
     return merged
 
 
@@ -120,9 +140,25 @@ def make(parameters: Iterable[nn.Parameter], chosen: Mapping[str, Any]) -> torch
     """
     parameters = list(parameters)
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda", "mps", "xpu") for p in parameters)
-    keys = ("lr", "betas", "eps", "weight_decay")
-    settings = {key: tuple(chosen[key]) if key == "betas" else float(chosen[key]) for key in keys}
-    return NAMES[chosen["name"]](parameters, **settings, fused=fused)
+    kernel = {"fused": fused} if "fused" in _arguments(chosen["name"]) else {}
+    return NAMES[chosen["name"]](parameters, **{**_constructed(chosen), **kernel, **(chosen["args"] or {})})
+
+
+def configure(optimizer: torch.optim.Optimizer, chosen: Mapping[str, Any]) -> None:
+    """Gives an optimizer whose state comes from a checkpoint the options that are chosen now."""
+    for group in optimizer.param_groups:
+        group.update({**_constructed(chosen), **(chosen["args"] or {})})
+
+
+def _constructed(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    taken = _arguments(chosen["name"])
+    values = {key: chosen[key] for key in CONSTRUCTED if key in taken}
+    return {key: tuple(value) if key == "betas" else float(value) for key, value in values.items()}
+
+
+@cache
+def _arguments(name: str) -> frozenset[str]:
+    return frozenset(inspect.signature(NAMES[name]).parameters) - UNUSED
 
 
 def learning_rate(chosen: Mapping[str, Any], progress: float) -> float:

@@ -14,8 +14,10 @@ import yaml
 from filelock import FileLock, Timeout
 
 from vaezoo.errors import UsageError
+from vaezoo.files import printable
 
 CONFIG, RECORD, RESULTS, METRICS = "config.yaml", "run.json", "results.json", "metrics.csv"
+WEIGHTS, HISTORY = "model.safetensors", "history.json"
 JOB, LOCK = "job.json", ".lock"
 PATIENCE = 2.0  # seconds: somebody who only looks holds a lock for a moment
 STATES = ("queued", "running", "finished", "interrupted", "failed", "pruned", "dead")
@@ -41,6 +43,10 @@ class RunRecord:
     record: dict[str, Any] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
     job: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("config", "record", "results", "job"):  # they end up in tables, on pages and on terminals
+            object.__setattr__(self, name, _printable(getattr(self, name)))
 
     def _choice(self, group: str) -> str:
         return {**self.job.get("choices", {}), **self.config.get("choices", {})}.get(group) or ""
@@ -78,7 +84,8 @@ class RunRecord:
             return {}
         text = file.read_text()
         rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
-        return {name: [float(row[name]) if row[name] else None for row in rows] for name in (rows[0] if rows else ())}
+        names = rows[0] if rows else ()
+        return {printable(name): [float(row[name]) if row[name] else None for row in rows] for name in names}
 
 
 def find(*places: str | os.PathLike) -> list[Path]:
@@ -128,7 +135,9 @@ def hold(path: str | os.PathLike, patience: float = PATIENCE) -> Iterator[None]:
     try:
         lock.acquire(timeout=patience)
     except Timeout:
-        raise UsageError(f"{path} is being filled by another process") from None
+        raise UsageError(f"{path} is in use by another process, which trains or evaluates it") from None
+    except OSError as error:  # a symbolic link, which filelock does not follow, or a folder that cannot be written to
+        raise UsageError(f"{Path(path) / LOCK} cannot be used ({error.strerror})") from error
     try:
         yield
     finally:
@@ -140,7 +149,7 @@ def hold(path: str | os.PathLike, patience: float = PATIENCE) -> Iterator[None]:
 
 def held(path: str | os.PathLike) -> bool:
     """Whether a living process fills the folder."""
-    if not (Path(path) / LOCK).exists():
+    if not (Path(path) / LOCK).exists() or (Path(path) / LOCK).is_symlink():
         return False
     lock = FileLock(Path(path) / LOCK)
     try:
@@ -158,6 +167,14 @@ def _state(path: Path, record: dict[str, Any]) -> str:
     if held(path):
         return "running"
     return "dead" if status == "running" else status
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {_printable(key): _printable(inner) for key, inner in value.items()}
+    return [_printable(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _json(file: Path) -> dict[str, Any]:

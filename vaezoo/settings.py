@@ -1,10 +1,20 @@
 """What the options of the YAML groups may be: types and ranges, checked when a configuration is composed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from vaezoo import samplers
 from vaezoo.errors import UsageError, near
+
+OPTIMIZERS = ("adam", "adamw", "adadelta", "adagrad", "adamax", "asgd", "nadam", "radam", "rmsprop", "rprop", "sgd")
+
+LOGGERS = ("csv", "wandb", "tensorboard", "none")
+
+
+def logger_names(name: str | Sequence[str]) -> list[str]:
+    """The loggers that ``logger.name``, one or a list, asks for."""
+    return [name] if isinstance(name, str) else list(name)
 
 
 def _require(name: str, value: object, holds: bool, allowed: str) -> None:
@@ -16,7 +26,7 @@ def _require(name: str, value: object, holds: bool, allowed: str) -> None:
 class Optimizer:
     """Options of `optimizer=`, described in :func:`vaezoo.optimizers.options`."""
 
-    name: Literal["adam", "adamw"] = "adam"
+    name: str = "adam"
     lr: float = 1e-3
     betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
     eps: float = 1e-8
@@ -25,8 +35,11 @@ class Optimizer:
     warmup: float = 0.0
     final: float = 0.0
     clip: float | None = None
+    args: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        known = f"one of {', '.join(OPTIMIZERS)}{near(self.name, OPTIMIZERS)}"
+        _require("optimizer.name", self.name, self.name in OPTIMIZERS, known)
         _require("optimizer.lr", self.lr, self.lr > 0, "positive")
         _require("optimizer.betas", self.betas, len(self.betas) == 2, "two numbers")
         for beta in self.betas:
@@ -99,14 +112,21 @@ class Hardware:
 
 @dataclass
 class Logger:
-    """Options of `logger=`; all but the name are for wandb."""
+    """Options of `logger=`; all but the name, of which there may be several, are for wandb."""
 
-    name: Literal["csv", "wandb", "tensorboard", "none"] = "csv"
+    name: str | list[str] = "csv"
     project: str = "vaezoo"
     group: str | None = None
     job_type: str = "train"
     tags: list[str] = field(default_factory=list)
     offline: bool = True
+
+    def __post_init__(self) -> None:
+        names = logger_names(self.name)
+        for name in names:
+            _require("logger", name, name in LOGGERS, f"one of {', '.join(LOGGERS)}{near(name, LOGGERS)}")
+        alone = bool(names) and ("none" not in names or len(names) == 1)
+        _require("logger", ",".join(names), alone, "one or several of them, or none alone")
 
 
 @dataclass
@@ -148,6 +168,9 @@ class Top:
     seed: int = 0
     latent: int | list[int] | None = None
     resume: str | None = None
+    overwrite: bool = False
+    allow_other_data: bool = False
+    trust: bool = False
 
     def __post_init__(self) -> None:
         _require("seed", self.seed, self.seed >= 0, "at least 0")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+import torch
 from torch import Tensor
 
 
@@ -40,9 +41,12 @@ class Terms(Mapping[str, Tensor]):
     @property
     def means(self) -> dict[str, Tensor]:
         """Batch mean of each raw term, ``[]`` each."""
-        if self._means is None:
-            self._means = {name: value.mean() if value.ndim else value for name, value in self._values.items()}
-        return self._means
+        if self._means is not None:
+            return self._means
+        means = {name: value.mean() if value.ndim else value for name, value in self._values.items()}
+        if torch.is_grad_enabled():  # means without a graph would give the loss no gradient
+            self._means = means
+        return means
 
     @property
     def loss(self) -> Tensor:

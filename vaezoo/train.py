@@ -16,10 +16,11 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
-from vaezoo.build import build, latent_shape, save
-from vaezoo.callbacks.checkpoints import Checkpoints, Interrupted
-from vaezoo.callbacks.loggers import close, log_results, make_loggers
-from vaezoo.callbacks.pictures import Pictures
+from vaezoo import folder
+from vaezoo.build import build, latent_shape, save, settle
+from vaezoo.callbacks.checkpoints import Checkpoints
+from vaezoo.callbacks.loggers import close, log_pictures, log_results, make_loggers
+from vaezoo.callbacks.pictures import Pictures, write_pictures
 from vaezoo.callbacks.progress import Progress
 from vaezoo.callbacks.prune import Prune
 from vaezoo.callbacks.record import Record
@@ -27,9 +28,12 @@ from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate, write_results
 from vaezoo.files import write
 from vaezoo.hardware import prepare, strategy_name
+from vaezoo.interruption import Interrupted, ProcessLost, heard, process_is_lost
 from vaezoo.meters import NotFiniteError
 from vaezoo.runs import CONFIG, FINAL, hold
 from vaezoo.variant import Variant
+
+PICTURES = "pictures"  # in the run's folder
 
 
 @dataclass
@@ -58,15 +62,25 @@ def train(config: DictConfig) -> Run:
     Raises:
         UsageError: the data, the model or the hardware do not allow the run; nothing has been trained then.
         Interrupted: a signal stopped the run; ``resume=RUN`` continues it.
+        ProcessLost: another process of the run died; ``resume=RUN`` continues it.
         NotFiniteError: a term became NaN or infinite.
     """
-    config, checkpoint = _resumed(config)
-    with hold(config.run_dir) if rank_zero_only.rank == 0 else nullcontext():  # type: ignore[attr-defined]
+    config, checkpoint = folder.resumed(config) if config.resume else (config, None)
+    if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
+        return fill(config, checkpoint)
+    with hold(config.run_dir):
+        if not checkpoint:
+            folder.check_vacant(config.run_dir, config.overwrite)
         return fill(config, checkpoint)
 
 
 def fill(config: DictConfig, checkpoint: str | None = None) -> Run:
     """As `train`, for a caller that holds the folder's lock; ``checkpoint`` is where the same run continues."""
+    with heard():
+        return _fill(config, checkpoint)
+
+
+def _fill(config: DictConfig, checkpoint: str | None) -> Run:
     if config.hardware.get("ensemble", 1) != 1:  # runs of earlier versions have no such key
         from vaezoo.ensemble.train import train_ensemble  # here, for it builds on this module
 
@@ -78,12 +92,18 @@ def fill(config: DictConfig, checkpoint: str | None = None) -> Run:
     data.setup()
     shapes = data.shapes(latent_shape(config.latent))
     seed_everything(config.seed, verbose=False)
+    config = settle(config, shapes.support)
     model = build(config, shapes)
     plain: Any = OmegaConf.to_container(config, resolve=True)
+    if checkpoint:
+        folder.check_resumable(checkpoint, model, config.trainer.max_epochs)
+        folder.check_data(run_dir, data.checksum, config.get("allow_other_data", False))
     loggers = make_loggers(config.logger, run_dir, plain, resuming=checkpoint is not None)
     record = Record(run_dir, config, data, model)
     trainer = _trainer(config, run_dir, model, loggers, record)
+    model.check_trainer(trainer)
     if trainer.is_global_zero:
+        (folder.reopen if checkpoint else folder.clear)(run_dir)
         write(run_dir / CONFIG, OmegaConf.to_yaml(config, resolve=True))
     results: dict[str, Any] = {}
     try:
@@ -97,39 +117,22 @@ def fill(config: DictConfig, checkpoint: str | None = None) -> Run:
             results = evaluate(model, data, progress=config.trainer.progress_bar, **plain["evaluate"])
             if trainer.is_global_zero:
                 write_results(run_dir, results)
+        if config.callbacks.pictures and trainer.is_global_zero:
+            drawn = write_pictures(model, data, run_dir / PICTURES)
+            log_pictures(loggers, drawn, trainer.current_epoch, model.batches_seen + 1)
         log_results(loggers, plain, results, model.batches_seen + 1)
         record.finish(trainer, pruned)
-    except BaseException as error:
+    except BaseException as cause:
+        error = ProcessLost(cause) if process_is_lost(cause) else cause
         record.stop(trainer, error)
-        if isinstance(error, Interrupted | NotFiniteError) and not trainer.is_global_zero:
+        if isinstance(error, Interrupted | NotFiniteError | ProcessLost) and not trainer.is_global_zero:
             raise SystemExit(0) from error  # Lightning kills the first process, which raises it too, if another fails
+        if error is not cause:
+            raise error from cause
         raise
     finally:
         close(loggers, failed=record.fields["status"] not in FINAL)
     return Run(run_dir, model, results)
-
-
-def _resumed(config: DictConfig) -> tuple[DictConfig, str | None]:
-    """The run's own configuration, with what the user changes, and the checkpoint to continue from."""
-    if not config.resume:
-        return config, None
-    place = Path(config.resume)
-    checkpoint = place / "checkpoints" / "last.ckpt" if place.is_dir() else place
-    run_dir = place if place.is_dir() else place.parent.parent
-    for file in (checkpoint, run_dir / CONFIG):
-        if not file.is_file():
-            raise UsageError(f"resume={config.resume}: there is no {file}")
-    own = OmegaConf.load(run_dir / CONFIG)
-    assert isinstance(own, DictConfig)
-    OmegaConf.set_struct(own, False)
-    for text in config.overrides:
-        key, _, _ = text.lstrip("+").partition("=")
-        if key in own.choices:
-            raise UsageError(f"{text} cannot change on resume: {run_dir} keeps its {key}={own.choices[key]}")
-        if key not in ("resume", "run_dir"):
-            OmegaConf.update(own, key, OmegaConf.select(config, key))
-    own.run_dir, own.resume = str(run_dir), str(checkpoint)
-    return own, str(checkpoint)
 
 
 def _prepare(config: DictConfig) -> None:
@@ -139,6 +142,8 @@ def _prepare(config: DictConfig) -> None:
     warnings.filterwarnings("ignore", message=".*modules in eval mode.*")
     warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
+    warnings.filterwarnings("ignore", message=".*`broadcast_buffers` is deprecated.*")
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")  # our means are over all processes
     for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning sets this variable, with which every optimizer step asks the driver anew whether there is a GPU
@@ -199,9 +204,9 @@ def _callbacks(config: DictConfig, run_dir: Path, record: Callback) -> list[Call
     if options.progress_bar:
         chosen.append(Progress())
     if options.ema:
-        chosen.append(EMAWeightAveraging(decay=options.ema, use_buffers=False))
-    if config.callbacks.pictures:
-        chosen.append(Pictures(run_dir / "pictures", config.callbacks.pictures_every_n_epochs))
+        chosen.append(AveragedWeights(decay=options.ema, use_buffers=False))
+    if config.callbacks.pictures and config.callbacks.pictures_every_n_epochs:
+        chosen.append(Pictures(run_dir / PICTURES, config.callbacks.pictures_every_n_epochs))
     if options.prune is not None:
         chosen.append(Prune(run_dir, options.max_epochs, **options.prune))
     if options.early_stopping:
@@ -221,6 +226,13 @@ class Unprofiled(PassThroughProfiler):
     def profile(self, action_name: str) -> Any:
         """A context that does nothing."""
         return self._nothing
+
+
+class AveragedWeights(EMAWeightAveraging):
+    """Averaged weights are those that a fit leaves, also where a checkpoint left nothing to train."""
+
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._copy_average_to_current(pl_module)
 
 
 class LastStageEarlyStopping(EarlyStopping):

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vaezoo import configs
 from vaezoo.errors import UsageError
+from vaezoo.files import printable
 from vaezoo.runs import JOB
 from vaezoo.sweep.done import all_over
 from vaezoo.sweep.job import ADVICE, JobFailed, leading, out_of_memory, run_once
@@ -48,6 +49,9 @@ def main() -> int:
         return 1
     except (HydraException, OmegaConfBaseException) as error:
         return _refuse(configs.explain(error, overrides))
+    except KeyboardInterrupt:  # before or after the run, which hears signals itself
+        print("stopped", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -59,7 +63,7 @@ def _continue_in_place(resume: str | None) -> None:
 
 
 def _refuse(error: UsageError) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {printable(str(error))}", file=sys.stderr)
     return 2
 
 
@@ -68,7 +72,7 @@ def _job(config: DictConfig) -> float | None:
     settings = HydraConfig.get()
     config = configs.finish(config, settings, settings.runtime.output_dir)
     in_sweep = settings.mode == RunMode.MULTIRUN or (Path(config.run_dir) / JOB).is_file()
-    from vaezoo.callbacks.checkpoints import Interrupted
+    from vaezoo.interruption import Interrupted, ProcessLost
 
     try:
         if settings.mode == RunMode.MULTIRUN and "SLURM_PROCID" not in os.environ:
@@ -83,6 +87,9 @@ def _job(config: DictConfig) -> float | None:
         if "SUBMITIT_EXECUTOR" in os.environ:
             signal.raise_signal(stop.signal)  # submitit queues the job again
         raise SystemExit(128 + stop.signal) from stop
+    except ProcessLost as error:
+        print(f"error: {error}; to continue: vaezoo train resume={config.run_dir}", file=sys.stderr)
+        raise SystemExit(1) from error
     except UsageError as error:
         if in_sweep:
             raise JobFailed(str(error)) from None  # the other runs go on

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning import Callback, LightningModule
+from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics import Metric
@@ -48,6 +48,7 @@ class Variant(LightningModule, ABC):
         self.meters = Meters()
         self.stage_index = 0
         self._stages: list[Stage] = []
+        self._due = False  # a batch has been trained whose state has not been updated
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets this one twice around every hook; Module's way of setting costs a tenth of a tiny step
@@ -128,18 +129,23 @@ class Variant(LightningModule, ABC):
 
     def configure_callbacks(self) -> list[Callback]:
         """No callback: this is where a Trainer's flags can be refused before Lightning looks at them."""
-        if not self.automatic_optimization:
-            self._check_flags()
+        self.check_trainer(self.trainer)
         return []
 
     def _planned_epochs(self) -> int:
-        epochs = self.trainer.max_epochs
-        if not epochs or epochs < 0:
-            raise UsageError("trainer.max_epochs must be given: schedules and stages are shares of it")
-        return epochs
+        return self.trainer.max_epochs or 0
 
-    def _check_flags(self) -> None:
-        trainer = self.trainer
+    def check_trainer(self, trainer: Trainer) -> None:
+        """Refuses a Trainer that cannot train the variant.
+
+        Raises:
+            UsageError: its epochs are not given or fewer than the stages, or a flag does not work with several players.
+        """
+        if not trainer.max_epochs or trainer.max_epochs < 0:
+            raise UsageError("trainer.max_epochs must be given: schedules and stages are shares of it")
+        boundaries(self.stages, trainer.max_epochs)
+        if self.automatic_optimization:
+            return
         refused = {
             "gradient_clip_val": (trainer.gradient_clip_val, "optimizer.clip"),
             "accumulate_grad_batches": (trainer.accumulate_grad_batches > 1, "a larger dataset.batch_size"),
@@ -158,6 +164,9 @@ class Variant(LightningModule, ABC):
     def on_train_start(self) -> None:
         if self.trainer.ckpt_path is None and self.trainer.current_epoch == 0:
             self._start()
+        elif self.trainer.ckpt_path is not None:  # moments are the checkpoint's, options the configuration's
+            for update, optimizer in zip(self.stage.updates, self.trainer.optimizers, strict=True):
+                optimizers.configure(optimizer, self._options(update))
         self.meters.flushed = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
         self._freeze()
 
@@ -206,6 +215,7 @@ class Variant(LightningModule, ABC):
     # -- one batch -------------------------------------------------------------------------------------------------
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self._due = True
         seen = self.batches_seen
         noise.reseed(TRAINING, self.seed, seen)
         if self._schedules:
@@ -253,10 +263,16 @@ class Variant(LightningModule, ABC):
             for parameter in group["params"]:
                 parameter.grad = None
 
+    def update_state(self) -> None:
+        """Moves the state that no gradient moves, once for each batch: at its end, or before what saves it earlier."""
+        if self._due:
+            self._due = False
+            for module in self._moving:
+                if module.training:
+                    module.move()
+
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        for module in self._moving:
-            if module.training:
-                module.move()
+        self.update_state()
         if (batch_idx + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.meters.flush(self)
 

@@ -12,17 +12,8 @@ from pytorch_lightning import Callback, Trainer
 
 from vaezoo.callbacks.hooks import quiet
 from vaezoo.files import atomic
+from vaezoo.interruption import Interrupted, handle, restore
 from vaezoo.meters import NotFiniteError
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-
-
-class Interrupted(Exception):
-    """The run was asked to stop and has saved where it stands; ``signal`` is the signal's number."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.signal = number
 
 
 @quiet
@@ -30,9 +21,9 @@ class Checkpoints(Callback):
     """Writes ``last.ckpt`` and, by the smallest validation loss of the last stage, ``best.ckpt``.
 
     ``last.ckpt`` is written at an epoch's end at most every ``seconds``, at the end of training, and when one of
-    ``SIGNALS`` arrives: then the batch (and an open window of gradient accumulation) is finished, the state saved and
-    :class:`Interrupted` raised. An exception saves the state of the last finished batch unless an optimizer step was
-    under way or a term was not finite. Files appear whole or not at all.
+    ``SIGNALS`` arrives: then the batch (and an open window of gradient accumulation, or a validation) is finished, the
+    state saved and :class:`Interrupted` raised. An exception saves the state of the last finished batch unless an
+    optimizer step was under way or a term was not finite. Files appear whole or not at all.
 
     Args:
         folder: where the files go.
@@ -48,14 +39,13 @@ class Checkpoints(Callback):
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        try:
-            self._handlers = {number: signal.signal(number, self._request) for number in SIGNALS}
-        except ValueError:  # not in the main thread, where no signal arrives either
-            self._handlers = {}
+        self._handlers = handle(self._request)
 
-    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        restore(self._handlers)  # before Lightning takes its own handler away, which would otherwise come back
         self._handlers = {}
 
     def _request(self, number: int, frame: FrameType | None) -> None:
@@ -72,6 +62,7 @@ class Checkpoints(Callback):
         window_open = (batch_idx + 1) % trainer.accumulate_grad_batches != 0
         last = batch_idx + 1 == trainer.num_training_batches  # the epoch's end saves what comes after the validation
         if number is not None and not window_open and not last:
+            pl_module.update_state()
             self.save(trainer, "last")
             raise Interrupted(number)
 
@@ -89,19 +80,26 @@ class Checkpoints(Callback):
         due = finished or trainer.should_stop or time.monotonic() - self._saved_at > self.seconds
         if trainer.strategy.broadcast(due or number is not None):
             self.save(trainer, "last")
-        if number is not None and not finished:
+        if number is not None:
             raise Interrupted(number)
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         safe = pl_module.automatic_optimization and trainer.accumulate_grad_batches == 1 and not self._stepping
         expected = isinstance(exception, Interrupted | NotFiniteError)
         if trainer.training and trainer.world_size == 1 and safe and not expected:
+            batches: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+            if batches.processed == batches.ready:  # raised after the batch, by a hook
+                pl_module.update_state()
             self.save(trainer, "last")
-        self.teardown(trainer, pl_module, "fit")  # Lightning calls it after a fit that ended well only
+        self._release()
 
     def save(self, trainer: Trainer, name: str) -> None:
-        """Writes ``name.ckpt``; every process must call it."""
+        """Writes ``name.ckpt`` after the metrics that led to it; every process must call it."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        model: Any = trainer.lightning_module
+        model.meters.flush(model)
+        for logger in trainer.loggers:
+            logger.save()
         if trainer.is_global_zero:
             with atomic(self.folder / f"{name}.ckpt") as draft:
                 trainer.save_checkpoint(draft, weights_only=False)

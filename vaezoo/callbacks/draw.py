@@ -14,6 +14,7 @@ WIDTH = 400  # pixels that a grid is at least wide
 GAP = 2  # pixels between pictures
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf")
 SIDE, MARGIN, LEGEND = 640, 48, 64  # pixels of a scatter plot
+LONGEST = 24  # characters of a class in its legend
 
 
 def grid(x: Tensor, columns: int, value_range: tuple[float, float] = (0.0, 1.0)) -> Picture:
@@ -38,20 +39,28 @@ def grid(x: Tensor, columns: int, value_range: tuple[float, float] = (0.0, 1.0))
     return table
 
 
-def scatter(points: Tensor, labels: Tensor | None = None, axes: Sequence[str] = ("z1", "z2")) -> Picture:
+def scatter(
+    points: Tensor,
+    labels: Tensor | None = None,
+    axes: Sequence[str] = ("z1", "z2"),
+    names: Sequence[str] | None = None,
+) -> Picture:
     """A scatter plot, coloured by label, with a legend.
 
     Args:
         points: ``[N, 2]``.
         labels: class numbers, long ``[N]``; negative ones are drawn in grey.
         axes: names of the two axes.
+        names: what the classes are called; None shows their numbers.
     """
     xy = points.detach().double().cpu().numpy()
     low, high = xy.min(0), xy.max(0)
     room = 0.05 * np.maximum(high - low, 1e-6)
     low, high = low - room, high + room
-    image = Image.new("RGB", (SIDE + MARGIN + LEGEND, SIDE + MARGIN), "white")
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(14)
+    font = ImageFont.load_default(14)
+    legend = max([LEGEND, *(36 + ceil(font.getlength(_called(name))) for name in names or ())])
+    image = Image.new("RGB", (SIDE + MARGIN + legend, SIDE + MARGIN), "white")
+    draw = ImageDraw.Draw(image)
     share = (xy - low) / (high - low) * SIDE
     pixels = np.stack([MARGIN + share[:, 0], SIDE - share[:, 1]], 1)
     for tick in _ticks(low[0], high[0]):
@@ -71,8 +80,14 @@ def scatter(points: Tensor, labels: Tensor | None = None, axes: Sequence[str] = 
     for row, label in enumerate(sorted({label for label in classes if label >= 0})):
         y = 16 + 24 * row
         draw.ellipse([(MARGIN + SIDE + 12, y - 5), (MARGIN + SIDE + 22, y + 5)], fill=_colour(label))
-        draw.text((MARGIN + SIDE + 30, y), str(label), "black", font, anchor="lm")
+        text = _called(names[label]) if names else str(label)
+        draw.text((MARGIN + SIDE + 30, y), text, "black", font, anchor="lm")
     return np.asarray(image)
+
+
+def _called(name: str) -> str:
+    """A class's name, cut off where it is long."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..."
 
 
 def _colour(label: int) -> str:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-BOOKKEEPING = ("choices", "overrides", "resume", "logger", "callbacks")  # what says nothing about the model
+from vaezoo.identity import MACHINE
+
+BOOKKEEPING = tuple(key for key in MACHINE if key not in ("run_dir", "sweep_dir"))  # what says nothing about the model
 
 
 def flat_config(config: Mapping[str, Any]) -> dict[str, Any]:

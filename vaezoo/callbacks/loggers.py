@@ -13,10 +13,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from vaezoo.callbacks.flat import flat_config, flat_results
 from vaezoo.callbacks.metrics_csv import MetricsCSV
 from vaezoo.callbacks.wandb_run import ID, WandbRun
-from vaezoo.errors import UsageError, near
+from vaezoo.errors import UsageError
 from vaezoo.runs import read
-
-NAMES = ("csv", "wandb", "tensorboard", "none")
+from vaezoo.settings import logger_names
 
 
 def make_loggers(options: DictConfig, run_dir: Path, config: Mapping[str, Any], resuming: bool = False) -> list[Logger]:
@@ -29,32 +28,32 @@ def make_loggers(options: DictConfig, run_dir: Path, config: Mapping[str, Any], 
         resuming: the run goes on from a checkpoint; its wandb id and metrics.csv are kept.
 
     Raises:
-        UsageError: the name is unknown, or TensorBoard is missing.
+        UsageError: TensorBoard is missing.
     """
-    if options.name not in NAMES:
-        raise UsageError(f"logger.name={options.name} must be one of {', '.join(NAMES)}{near(options.name, NAMES)}")
-    if options.name == "none":
+    names = logger_names(options.name)
+    if names == ["none"]:
         return []
     loggers: list[Logger] = [MetricsCSV(run_dir / "metrics.csv", resuming)]
-    if options.name == "wandb":
+    if "wandb" in names:
         loggers.append(WandbRun(options, run_dir, config, resuming))
-    if options.name == "tensorboard":
+    if "tensorboard" in names:
         if not importlib.util.find_spec("tensorboard"):
             raise UsageError("logger=tensorboard needs a package that is missing: pip install vaezoo[tensorboard]")
         loggers.append(TensorBoardLogger(run_dir, name="tensorboard", version=""))
     return loggers
 
 
-def log_pictures(loggers: Sequence[Logger], pictures: Mapping[str, np.ndarray], epoch: int, step: int) -> None:
+def log_pictures(loggers: Sequence[Logger], drawn: Mapping[str, np.ndarray | str], epoch: int, step: int) -> None:
     """Hands pictures to the loggers that show some.
 
     Args:
         loggers: of the run.
-        pictures: uint8 ``[H, W, 3]`` each.
+        drawn: uint8 ``[H, W, 3]`` each; what could not be drawn (a string) is left out.
         epoch: epochs trained.
         step: batches seen.
     """
-    for logger in loggers:
+    pictures = {name: picture for name, picture in drawn.items() if not isinstance(picture, str)}
+    for logger in loggers if pictures else ():
         if isinstance(logger, WandbRun):
             logger.log_pictures(pictures, epoch, step)
         elif isinstance(logger, TensorBoardLogger):
@@ -88,7 +87,7 @@ def log_evaluation(run_dir: Path, results: Mapping[str, Any]) -> None:
     """
     stored = read(run_dir)
     options = stored.config.get("logger", {})
-    if options.get("name") != "wandb" or not (run_dir / ID).is_file():
+    if "wandb" not in logger_names(options.get("name", "csv")) or not (run_dir / ID).is_file():
         return
     run = WandbRun(options, run_dir, stored.config, resuming=True)
     try:

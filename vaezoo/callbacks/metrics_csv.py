@@ -5,7 +5,7 @@ import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
@@ -32,6 +32,8 @@ class MetricsCSV(Logger):
         self._columns: list[str] = ["step", "epoch"]
         self._rows: list[dict[str, Any]] = []
         self._started, self._written = False, time.monotonic()
+        self._last: dict[str, Any] | None = None  # the last row in the file
+        self._end, self._replaced = 0, False  # where that row starts, and whether it is to be written again
 
     @property
     def name(self) -> str:
@@ -51,6 +53,8 @@ class MetricsCSV(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Adds values at a step; values of the same step share a row."""
+        if not self._rows and self._last and self._last["step"] == step:
+            self._rows, self._replaced = [self._last], True  # it grows: `save` writes it again in its place
         if self._rows and self._rows[-1]["step"] == step:
             self._rows[-1].update(metrics)
             return
@@ -66,19 +70,29 @@ class MetricsCSV(Logger):
             return
         new = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in self._columns]
         if self._started and not new:
-            with self.path.open("a", newline="") as file:
-                csv.DictWriter(file, self._columns, lineterminator="\n").writerows(rows)
+            with self.path.open("r+", newline="") as file:
+                file.seek(*((self._end, 0) if self._replaced else (0, 2)))
+                file.truncate()
+                self._write(file, rows)
             return
         kept = _stored(self.path) if self._started or self._resuming else []
         if not self._started:
             kept = [row for row in kept if int(row["step"]) < rows[0]["step"]]
+        elif self._replaced:
+            kept = kept[:-1]
         self._columns = list(dict.fromkeys([*self._columns, *(name for row in kept[:1] for name in row), *new]))
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, self._columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*kept, *rows])
+        csv.writer(text, lineterminator="\n").writerow(self._columns)
+        self._write(text, [*kept, *rows])
         write(self.path, text.getvalue())
         self._started = True
+
+    def _write(self, file: TextIO, rows: list[dict[str, Any]]) -> None:
+        """Adds rows, and remembers the last one and where it starts."""
+        writer = csv.DictWriter(file, self._columns, lineterminator="\n")
+        writer.writerows(rows[:-1])
+        self._end, self._last, self._replaced = file.tell(), rows[-1], False
+        writer.writerow(rows[-1])
 
     def finalize(self, status: str) -> None:
         """Writes the rest."""

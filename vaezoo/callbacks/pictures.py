@@ -1,5 +1,7 @@
 """What a model reconstructs, dreams and encodes, as pictures."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from vaezoo.distributions import noise
 from vaezoo.distributions.kl import closed_form
 from vaezoo.evaluate.mode import evaluating, on_device
 from vaezoo.files import atomic
+from vaezoo.interruption import Interrupted
 from vaezoo.variant import Variant
 from vaezoo.variational import Variational
 
@@ -125,8 +128,8 @@ def _flips(model: Any, batch: Batch) -> Picture:
     return grid(model.decode(z, c).mean, values, model.shapes.range)
 
 
-def latent(model: Any, batch: Batch) -> Picture:
-    """Codes of the batch in the plane, coloured by label.
+def latent(model: Any, batch: Batch, names: Sequence[str] | None = None) -> Picture:
+    """Codes of the batch in the plane, coloured by label; ``names`` are those of the classes.
 
     Raises:
         Skipped: the latent is not two-dimensional.
@@ -136,7 +139,7 @@ def latent(model: Any, batch: Batch) -> Picture:
     if model.shapes.latent != (2,):
         raise Skipped(f"the latent has shape {model.shapes.latent}; only (2,) can be drawn in the plane")
     y = batch.y if batch.y is not None and batch.y.ndim == 1 and not batch.y.is_floating_point() else None
-    return scatter(model.encode(batch.x, _condition(model, batch)), y)
+    return scatter(model.encode(batch.x, _condition(model, batch)), y, names=names)
 
 
 def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: str = "test") -> dict[str, Any]:
@@ -150,7 +153,7 @@ def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: 
 
     Returns:
         dict: For each of reconstructions, samples, traversals and latent the picture, uint8 ``[H, W, 3]``, or the
-        reason (str) why there is none.
+        reason (str) why there is none; a picture that raised an error is a warning as well.
     """
     drawn: dict[str, Any] = {}
     with evaluating(model):
@@ -159,7 +162,7 @@ def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: 
             "reconstructions": lambda: reconstructions(model, batch),
             "samples": lambda: samples(model, batch),
             "traversals": lambda: traversals(model, batch),
-            "latent": lambda: latent(model, batch),
+            "latent": lambda: latent(model, batch, datamodule.label_names),
         }
         for name, picture in pictures.items():
             try:
@@ -168,6 +171,12 @@ def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: 
             except Skipped as reason:
                 drawn[name] = str(reason)
                 continue
+            except Interrupted:
+                raise
+            except Exception as error:  # whatever it is, it must not cost the run
+                drawn[name] = f"{type(error).__name__}: {error}"
+                print(f"warning: picture {name} cannot be drawn ({drawn[name]})", file=sys.stderr)
+                continue
             with atomic(folder / f"{name}.png") as draft:
                 Image.fromarray(drawn[name]).save(draft)
     return drawn
@@ -175,33 +184,27 @@ def write_pictures(model: Variant, datamodule: DataModule, folder: Path, split: 
 
 @quiet
 class Pictures(Callback):
-    """Writes the pictures of a run at the end of training, and hands them to the loggers.
+    """Writes the pictures of a run while it trains, and hands them to the loggers; its end is not drawn here.
 
     Args:
         folder: where the files go.
-        every_n_epochs: draw after every this many epochs as well; None only at the end.
+        every_n_epochs: draw after every this many epochs, >= 1.
     """
 
-    def __init__(self, folder: Path, every_n_epochs: int | None = None) -> None:
+    def __init__(self, folder: Path, every_n_epochs: int) -> None:
         self.folder, self.every_n_epochs = folder, every_n_epochs
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         epoch = trainer.current_epoch + 1
         last = epoch == trainer.max_epochs or trainer.should_stop
-        if self.every_n_epochs and epoch % self.every_n_epochs == 0 and not last:
+        if epoch % self.every_n_epochs == 0 and not last:
             self._draw(trainer, pl_module, epoch)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._draw(trainer, pl_module, trainer.current_epoch)
 
     def _draw(self, trainer: Trainer, model: LightningModule, epoch: int) -> None:
         datamodule = getattr(trainer, "datamodule", None)
         if not trainer.is_global_zero or not isinstance(model, Variant) or datamodule is None:
             return
-        drawn = write_pictures(model, datamodule, self.folder)
-        pictures = {name: picture for name, picture in drawn.items() if not isinstance(picture, str)}
-        if pictures:
-            log_pictures(trainer.loggers, pictures, epoch, model.batches_seen + 1)
+        log_pictures(trainer.loggers, write_pictures(model, datamodule, self.folder), epoch, model.batches_seen + 1)
 
 
 def _codes(model: Any, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

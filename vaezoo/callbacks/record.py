@@ -16,11 +16,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 import vaezoo
 from vaezoo.build import write_shapes
-from vaezoo.callbacks.checkpoints import Interrupted
 from vaezoo.callbacks.hooks import quiet
 from vaezoo.data.datamodule import DataModule
-from vaezoo.files import write
-from vaezoo.runs import RECORD
+from vaezoo.files import checksum, write
+from vaezoo.interruption import Interrupted
+from vaezoo.runs import RECORD, WEIGHTS
 from vaezoo.variant import Variant
 
 INTERRUPTIONS = (Interrupted, KeyboardInterrupt, SystemExit)
@@ -49,7 +49,7 @@ class Record(Callback):
             "status": "running",
             "reason": None,
             "seed": config.seed,
-            "data": {"name": datamodule.name, "checksum": datamodule.checksum},
+            "data": {"name": datamodule.name, "checksum": datamodule.checksum, **about(datamodule)},
             "shapes": write_shapes(model.shapes),
             "parameters": {"total": _count(every), "trainable": _count([p for p in every if p.requires_grad])},
             "versions": versions(),
@@ -112,8 +112,19 @@ class Record(Callback):
             images_per_second=round(self.images / self.seconds, 1) if self.seconds else None,
             epochs=trainer.current_epoch,
             peak_memory_mb=peak_memory(),
+            weights=checksum(self.path.with_name(WEIGHTS)),
         )
         write(self.path, json.dumps(self.fields, indent=2) + "\n")
+
+
+def about(datamodule: DataModule) -> dict[str, Any]:
+    """Names of the classes and units of the data, where there are any."""
+    found: dict[str, Any] = {}
+    if datamodule.label_names is not None:
+        found["label_names"] = list(datamodule.label_names)
+    if datamodule.scale is not None:
+        found["standardised"] = datamodule.scale.write()
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from vaezoo.comparison import Row
+from vaezoo.files import inside
 
 KINDS = ("reconstructions", "samples", "traversals", "latent")
 BYTES = 9_000_000  # of all pictures; base64 makes 12 MB of them
@@ -38,7 +39,8 @@ def thumbnails(rows: list[Row]) -> Pictures:
 
 def _files(row: Row) -> list[Path]:
     for run in row.runs:
-        if files := [file for kind in KINDS if (file := run.path / "pictures" / f"{kind}.png").is_file()]:
+        places = (run.path / "pictures" / f"{kind}.png" for kind in KINDS)
+        if files := [file for file in places if file.is_file() and inside(run.path, file)]:
             return files
     return []
 

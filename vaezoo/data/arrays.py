@@ -1,111 +1,108 @@
-"""Arrays of your own: .npz, .npy or .pt."""
+"""Arrays of your own: .npz, .npy, .pt, .mat, .h5 or .amat."""
 
-import pickle
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
+from vaezoo.data.labels import encode
+from vaezoo.data.layout import examples
 from vaezoo.data.raw import Part, Raw, shuffled
+from vaezoo.data.say import listed, say
+from vaezoo.data.stored import Readers, open_arrays
 from vaezoo.errors import UsageError, near
 
-_BROKEN = (OSError, ValueError, EOFError, AttributeError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile)
+KNOWN = {"x": "y", "X": "y", "x_train": "y_train", "X_train": "y_train", "train_images": "train_labels"}
+SPLITS = {"test": ("test",), "val": ("val", "valid", "validation")}
 
 
-def load(root: Path, path: str, x: str = "x", y: str = "y", test_size: int | None = None) -> Raw:
-    """Pictures or vectors from one file.
+def load(
+    root: Path,
+    path: str,
+    x: str = "x",
+    y: str | None = "y",
+    test_size: int | None = None,
+    channels: str | None = None,
+    hidden_label: int | str | None = None,
+) -> Raw:
+    """Pictures, vectors or signals from one file.
 
-    ``x`` is uint8 (level k stands for k/255) or float, of shape ``[N, H, W]``, ``[N, C, H, W]``, ``[N, H, W, C]`` with
-    at most 4 channels, or ``[N, D]``. Float pictures lie in [0, 1]. Arrays of only 0 and 1 are binary, float vectors
-    outside of [0, 1] are real. A file that holds ``x_test`` (and ``y_test``) gives the test split; otherwise
-    ``test_size`` examples are held out, chosen by seed 0.
+    ``x`` is uint8 (level k stands for k/255), bool or float, of shape ``[N, D]``, ``[N, H, W]``, ``[N, C, H, W]`` or
+    ``[N, H, W, C]``. Float pictures lie in [0, 1]. Arrays of only 0 and 1 are binary, float vectors outside of [0, 1]
+    are real. A file that holds ``x_test`` and ``x_val`` (and their labels ``y_test`` and ``y_val``) gives these splits;
+    otherwise ``test_size`` examples are held out, chosen by seed 0. The layouts of Keras (``x_train``, ``y_train``,
+    ``x_test``, ...) and of MedMNIST (``train_images``, ``train_labels``, ``val_images``, ...) are known too.
 
     Args:
         root: folder that a relative ``path`` starts from.
-        path: a .npy file with x alone, or a .npz or .pt (a dict of tensors) file with named arrays.
+        path: a .npy or .amat file with x alone, or a .npz, .pt (a dict of tensors), .mat, .h5 or .hdf5 file of named
+            arrays. A .npy file may be larger than the memory.
         x: name of the examples.
-        y: name of the labels, integers ``[N]`` or floats ``[N, *]``; there need be none.
+        y: name of the labels: integers, strings, booleans or one-hot rows become classes, floats ``[N, *]`` stay
+            numbers. None for none; the default need not exist.
         test_size: examples held out for test; None is a tenth. Unused where the file has a test split.
+        channels: ``first`` or ``last``, the axis of the channels where the shape does not say it, and of signals
+            ``[N, C, T]`` or ``[N, T, C]``.
+        hidden_label: the label that stands for "unknown", such as -1; None: every label is a class.
 
     Raises:
         UsageError: the file is missing or unreadable, or an array has the wrong name, shape or values.
     """
-    held = _read(root / path)
-    if x not in held:
-        raise UsageError(f"dataset.x={x}: {path} holds {', '.join(held)}{near(x, held)}")
-    if f"{x}_test" not in held:
-        labels = _labels(held, y, len(held[x]))
-        examples, support = _examples(x, [held[x]])
-        return shuffled(examples[0], labels, test_size, path, support)
-    examples, support = _examples(x, [held[x], held[f"{x}_test"]])
-    order = torch.randperm(len(examples[0]), generator=torch.Generator().manual_seed(0))
-    labels, test_labels = _labels(held, y, len(examples[0])), _labels(held, f"{y}_test", len(examples[1]))
-    train = Part(examples[0][order], None if labels is None else labels[order])
-    return Raw(train, Part(examples[1], test_labels), support=support)
+    file = root / Path(path).expanduser()
+    readers = open_arrays(file)
+    names = _names(readers, x, y, path)
+    stored = {name: readers[name]() for name, _ in names.values()}
+    labels = {label or f"labels of {split}": readers[label]() if label else None for split, (_, label) in names.items()}
+    parts, support = examples(stored, channels)
+    encoded, classes = encode(labels, hidden_label)
+    for (name, label), part, y_part in zip(names.values(), parts, encoded, strict=True):
+        if y_part is not None and len(y_part) != len(part):
+            raise UsageError(f"array {label} has {len(y_part)} labels for {len(part)} examples of {name}")
+    found = {split: Part(part, y_part) for split, part, y_part in zip(names, parts, encoded, strict=True)}
+    if "test" not in found:
+        return shuffled(*found["train"], test_size, path, support, found.get("val"), classes)
+    train, order = found["train"], torch.randperm(len(parts[0]), generator=torch.Generator().manual_seed(0))
+    train = Part(train.x[order], None if train.y is None else train.y[order])
+    return Raw(train, found["test"], found.get("val"), support, classes)
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
-    if not file.is_file():
-        raise UsageError(f"dataset.path={file}: no such file")
-    try:
-        if file.suffix == ".npy":
-            return {"x": np.load(file, allow_pickle=False)}
-        if file.suffix == ".npz":
-            with np.load(file, allow_pickle=False) as held:
-                return dict(held)
-        if file.suffix == ".pt":
-            stored = torch.load(file, map_location="cpu", weights_only=True)
-            tensors = {"x": stored} if isinstance(stored, Tensor) else stored
-            return {name: tensor.numpy(force=True) for name, tensor in tensors.items()}
-    except _BROKEN as error:
-        reason = str(error).split("\n")[0]
-        raise UsageError(f"{file} cannot be read: it must hold plain arrays or tensors ({reason})") from error
-    raise UsageError(f"dataset.path={file}: must end in .npz, .npy or .pt")
+def _names(readers: Readers, x: str, y: str | None, path: str) -> dict[str, tuple[str, str | None]]:
+    """The names of examples and labels of each split; says which these are where the file does not have x alone."""
+    if x not in readers:
+        x = next((name for name in KNOWN if x == "x" and name in readers), x)
+    if x not in readers:
+        raise UsageError(f"dataset.x={x}: {path} holds {listed(list(readers))}{near(x, readers)}")
+    if y == "y" and y not in readers:
+        y = KNOWN.get(x)
+    elif y is not None and y not in readers:
+        raise UsageError(f"dataset.y={y}: {path} holds {listed(list(readers))}{near(y, readers)}")
+    found: dict[str, tuple[str, str | None]] = {"train": (x, y if y in readers else None)}
+    for split, words in SPLITS.items():
+        for word in words:
+            name, label = _sibling(x, word), y and _sibling(y, word)
+            if name in readers and name != x:
+                found[split] = name, label if label in readers else None
+    _check_labels(found)
+    taken = [name for pair in found.values() for name in pair if name]
+    others = [name for name in readers if name not in taken]
+    if others or x != "x" or len(found) > 1:
+        unused = f"; not used: {listed(others)}" if others else ""
+        say(f"{path}: {'; '.join(f'{split} from {_and(pair)}' for split, pair in found.items())}{unused}")
+    return found
 
 
-def _examples(name: str, arrays: list[np.ndarray]) -> tuple[list[Tensor], str]:
-    parts = [_shaped(name + "_test" * k, array) for k, array in enumerate(arrays)]
-    if all(np.isin(part, (0, 1)).all() for part in parts):
-        return [torch.from_numpy(part.astype(np.uint8) * 255) for part in parts], "binary"
-    if arrays[0].dtype == np.uint8:
-        return [torch.from_numpy(np.ascontiguousarray(part)) for part in parts], "levels"
-    low, high = min(part.min() for part in parts), max(part.max() for part in parts)
-    inside = low >= 0 and high <= 1
-    if not inside and parts[0].ndim > 2:
-        raise UsageError(f"array {name} holds float pictures in [{low:g}, {high:g}]: scale to [0, 1] or store uint8")
-    return [torch.from_numpy(part.astype(np.float32)) for part in parts], "unit" if inside else "real"
+def _check_labels(found: Mapping[str, tuple[str, str | None]]) -> None:
+    """A split without labels beside one that has them: the name is wrong, or one would be lost."""
+    (_, y), *others = found.values()
+    for name, label in others:
+        if label is None and y is not None:
+            raise UsageError(f"there are labels {y} and none of {name}: add them, or set dataset.y=null")
 
 
-def _shaped(name: str, array: np.ndarray) -> np.ndarray:
-    """Checked, and pictures as ``[N, C, H, W]``."""
-    if array.dtype not in (np.uint8, np.bool_) and not np.issubdtype(array.dtype, np.floating):
-        raise UsageError(f"array {name} is {array.dtype}: must be uint8, bool or float")
-    if array.dtype != np.uint8 and not (finite := np.isfinite(array)).all():
-        where = tuple(int(i) for i in np.argwhere(~finite)[0])
-        raise UsageError(f"array {name} holds {array[where]} at index {where}: every value must be finite")
-    if len(array) == 0 or array.ndim not in (2, 3, 4):
-        allowed = "[N, D], [N, H, W], [N, C, H, W] or [N, H, W, C]"
-        raise UsageError(f"array {name} has shape {array.shape}: must be {allowed}, N >= 1")
-    if array.ndim < 4:
-        return array[:, None] if array.ndim == 3 else array
-    if array.shape[1] <= 4:
-        return array
-    if array.shape[3] <= 4:
-        return array.transpose(0, 3, 1, 2)
-    raise UsageError(f"array {name} has shape {array.shape}: neither axis 1 nor axis 3 can be the channels (at most 4)")
+def _and(pair: tuple[str, str | None]) -> str:
+    return " and ".join(name for name in pair if name)
 
 
-def _labels(held: dict[str, Any], name: str, count: int) -> Tensor | None:
-    if name not in held:
-        return None
-    y = held[name]
-    if len(y) != count:
-        raise UsageError(f"array {name} has {len(y)} labels for {count} examples")
-    if np.issubdtype(y.dtype, np.floating):
-        if not np.isfinite(y).all():
-            raise UsageError(f"array {name} holds a value that is not finite")
-        return torch.from_numpy(y.astype(np.float32))
-    return torch.from_numpy(y.astype(np.int64))
+def _sibling(name: str, split: str) -> str:
+    """The name of the same array of another split: ``x_test`` of ``x`` and of ``x_train``."""
+    return name.replace("train", split) if "train" in name else f"{name}_{split}"

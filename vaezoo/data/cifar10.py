@@ -15,7 +15,7 @@ def load(root: Path) -> Raw:
     Source: Krizhevsky, technical report 2009; downloaded by torchvision into ``root/cifar-10-batches-py``.
     """
     train, test = torchvision("CIFAR10", root, "cifar-10-batches-py", [{"train": True}, {"train": False}])
-    return Raw(_part(train), _part(test))
+    return Raw(_part(train), _part(test), label_names=tuple(train.classes))
 
 
 def _part(split: Any) -> Part:

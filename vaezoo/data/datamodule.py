@@ -1,8 +1,11 @@
 """The only DataModule: any dataset, split, binarised and batched in one way."""
 
 import ast
+import dataclasses
 import importlib
 import inspect
+import os
+import typing
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
@@ -10,20 +13,28 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from omegaconf import OmegaConf
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from vaezoo.batch import Batch
+from vaezoo.checks import check_type
+from vaezoo.data import subsets
 from vaezoo.data.loader import EvalLoader, Order, TrainLoader
+from vaezoo.data.mapped import Mapped
+from vaezoo.data.pictures import Pictures
 from vaezoo.data.raw import Part, Raw
+from vaezoo.data.say import say
 from vaezoo.data.split import Split
+from vaezoo.data.standardise import ABSURD, Scale, ratio
 from vaezoo.errors import UsageError, near
 from vaezoo.shapes import Shapes
 
 BINARISE = ("none", "threshold", "static", "dynamic")
-MEMORY = 4 * 2**30  # bytes of decoded pictures that are kept
+MEMORY = 4 * 2**30  # bytes of files that are kept in memory
+YOURS = ("arrays", "image_folder", "table")  # files of the user, which are not in the folder of all data
 
-_cache: dict[tuple, Raw] = {}
+_cache: dict[tuple, tuple[Any, Raw]] = {}
 
 
 def datasets() -> list[str]:
@@ -42,7 +53,8 @@ class DataModule(LightningDataModule):
     Args:
         source: file of a dataset in this folder, or a module of yours (``package.module``) with
             ``load(root: Path, **options) -> Raw``.
-        root: folder of all data (of the pictures themselves for ``image_folder``).
+        root: folder of all data, where None is ``$VAEZOO_DATA``, else ``data``; for ``image_folder`` the folder of the
+            pictures, for ``arrays``, ``table`` and modules of yours the working folder if None.
         batch_size: training examples per batch and process, >= 1.
         eval_batch_size: validation and test examples per batch and process, >= 1.
         val_size: training examples held out for validation, the last ones; None takes the dataset's own validation
@@ -52,17 +64,24 @@ class DataModule(LightningDataModule):
         binarise: ``none``, ``threshold`` (x > 1/2), ``static`` (drawn once with P(1) = x, the same for every seed) or
             ``dynamic`` (drawn in each epoch; validation and test once).
         dequantise: turn level k into (k + u)/256 with u uniform on [0, 1).
+        standardise: bring real vectors, and each channel of signals, to mean 0 and standard deviation 1 over the
+            training examples; see :attr:`scale`.
         label_fraction: share of their labels that are shown, in (0, 1], the same in each class; others are -1.
         seed: seed of the order, of what is drawn in each epoch, and of which examples are used and labels shown.
         workers: processes that read files ahead, >= 0; unused for data in memory.
         drop_last: leave out a last training batch that is not full.
-        in_memory: decode all picture files once (True), when they are asked for (False), or once if they take at most
-            4 GB (None).
+        in_memory: read picture files and .npy files once (True), when examples are asked for (False), or once if they
+            take at most 4 GB (None).
         options: arguments of the dataset's ``load``.
+
+    After ``setup``, ``scale`` is the :class:`vaezoo.data.standardise.Scale` of standardised data, else None:
+    ``data.scale.undo(x)`` brings what a model gives into units of the data.
 
     Raises:
         UsageError: an argument or option is unknown or out of range; in ``setup``, if the data are.
     """
+
+    name: str
 
     def __init__(
         self,
@@ -74,6 +93,7 @@ class DataModule(LightningDataModule):
         train_size: int | None = None,
         binarise: str = "none",
         dequantise: bool = False,
+        standardise: bool = False,
         label_fraction: float = 1.0,
         seed: int = 0,
         workers: int = 0,
@@ -98,12 +118,19 @@ class DataModule(LightningDataModule):
             raise UsageError(f"dataset.binarise={binarise}: must be one of {allowed}{near(binarise, BINARISE)}")
         if dequantise and binarise != "none":
             raise UsageError(f"dataset.dequantise=true and dataset.binarise={binarise} exclude each other")
-        self.name, self.root, self.options = source, Path(root or "."), options
+        if root is None:
+            root = "." if source in YOURS or "." in source else os.environ.get("VAEZOO_DATA", "data")
+        self.name, self.root = source, Path(root).expanduser()
+        self.options = {
+            name: list(v) if OmegaConf.is_list(v) or isinstance(v, tuple) else v for name, v in options.items()
+        }
         self.batch_size, self.eval_batch_size, self.val_size = batch_size, eval_batch_size, val_size
         self.train_size = train_size
         self.binarise, self.dequantise, self.label_fraction = binarise, dequantise, label_fraction
+        self.standardise = standardise
+        self.scale: Scale | None = None
         self.seed, self.workers, self.drop_last, self.in_memory = seed, workers, drop_last, in_memory
-        self._load = _find(source, options)
+        self._load = _find(source, self.options)
         self._splits: dict[str, Split] = {}
 
     def prepare_data(self) -> None:
@@ -115,7 +142,7 @@ class DataModule(LightningDataModule):
         raw = self._raw()
         train, val = raw.train, raw.val
         if val is None:
-            train, val = self._hold_out(train)
+            train, val = subsets.hold_out(train, self.val_size, self.name)
         elif self.val_size is not None:
             raise UsageError(f"dataset.val_size={self.val_size}: {self.name} has a validation split of its own")
         for name, part in (("val", val), ("test", raw.test)):
@@ -127,11 +154,12 @@ class DataModule(LightningDataModule):
         counted = [int(y.max()) + 1 for y in labels if not y.is_floating_point()]
         self._classes = max(counted, default=0)
         self._label = next((tuple(y.shape[1:]) or (1,) for y in labels if y.is_floating_point()), ())
-        train = self._chosen(train)
-        train = Part(train.x, self._hide(train.y))
+        train = subsets.chosen(train, self.train_size, self.seed, self.name)
+        train = Part(train.x, subsets.shown(train.y, self.label_fraction, self.seed, self.name))
+        self.scale = self._find_scale(train.x)
         for name, part in (("train", train), ("val", val), ("test", raw.test)):
-            moved = self._moved(part)
-            self._splits[name] = Split(name, moved, self.binarise, self.dequantise, self.seed, name != "train")
+            moved, fixed = self._moved(self._scaled(part)), name != "train"
+            self._splits[name] = Split(name, moved, self.binarise, self.dequantise, self.seed, fixed, self.scale)
         self._mean = self._splits["train"].mean()
 
     def split(self, name: str) -> Split:
@@ -145,7 +173,8 @@ class DataModule(LightningDataModule):
         event, low, high = tuple(self._mean.shape), 0.0, 1.0
         if self._support == "real":
             x = self.split("train").x
-            low, high = float(x.min()), float(x.max())  # type: ignore[union-attr]
+            assert not isinstance(x, Pictures)
+            low, high = x.bounds if isinstance(x, Mapped) else (float(x.min()), float(x.max()))
         return Shapes(
             event=event,
             latent=tuple(latent),
@@ -161,6 +190,11 @@ class DataModule(LightningDataModule):
     def checksum(self) -> str:
         """First 16 hex digits of the SHA-256 of the stored data."""
         return self._raw().checksum
+
+    @property
+    def label_names(self) -> tuple[str, ...] | None:
+        """What the classes 0..C-1 are called; None where they are just numbers, or there are none."""
+        return self._raw().label_names
 
     def train_dataloader(self) -> TrainLoader:
         """Shuffled training batches."""
@@ -181,48 +215,19 @@ class DataModule(LightningDataModule):
         return batch.to(device)
 
     def _raw(self) -> Raw:
+        file = self.root / Path(str(self.options.get("path", ""))).expanduser()
+        about = file.stat() if file.is_file() else None  # a file that has been written again is read again
+        stamp = about and (about.st_mtime_ns, about.st_size)
         key = (self.name, str(self.root.absolute()), repr(sorted(self.options.items())), self.in_memory)
-        if key not in _cache:
+        if key not in _cache or _cache[key][0] != stamp:
             raw = self._load(self.root, **self.options)
-            val = None if raw.val is None else self._decoded(raw.val)
-            _cache[key] = Raw(self._decoded(raw.train), self._decoded(raw.test), val, raw.support)
-        return _cache[key]
-
-    def _decoded(self, part: Part) -> Part:
-        if isinstance(part.x, Tensor):
-            return part
-        fits = len(part.x) * prod(part.x.shape) <= MEMORY
-        if not (fits if self.in_memory is None else self.in_memory):
-            return part
-        return Part(part.x.decode(range(len(part.x))), part.y)
-
-    def _hold_out(self, train: Part) -> tuple[Part, Part]:
-        x, y = train
-        size = max(1, len(x) // 10) if self.val_size is None else self.val_size
-        if size >= len(x):
-            raise UsageError(f"dataset.val_size={size}: must be below the {len(x)} training examples of {self.name}")
-        if y is None:
-            return Part(x[:-size]), Part(x[-size:])
-        return Part(x[:-size], y[:-size]), Part(x[-size:], y[-size:])
-
-    def _chosen(self, train: Part) -> Part:
-        """``train_size`` of the training examples, in the order of the data."""
-        if self.train_size is None:
-            return train
-        x, y = train
-        if self.train_size > len(x):
-            raise UsageError(
-                f"dataset.train_size={self.train_size}: must be at most the {len(x)} training examples of {self.name}"
-            )
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.seed))
-        if y is not None and y.ndim == 1 and not y.is_floating_point():
-            turn = torch.empty(len(x), dtype=torch.long)  # how many of its class come before an example
-            for label in y.unique():
-                members = (y[order] == label).nonzero()[:, 0]
-                turn[members] = torch.arange(len(members))
-            order = order[turn.argsort(stable=True)]
-        kept = order[: self.train_size].sort().values
-        return Part(x[kept], None if y is None else y[kept])
+            parts: dict[str, Any] = {"train": raw.train, "test": raw.test}
+            parts |= {} if raw.val is None else {"val": raw.val}
+            keep = sum(map(_bytes, parts.values())) <= MEMORY if self.in_memory is None else self.in_memory
+            if keep:
+                parts = {name: _decoded(part) for name, part in parts.items()}
+            _cache[key] = stamp, dataclasses.replace(raw, **parts)
+        return _cache[key][1]
 
     def _check_support(self, support: str) -> str:
         if self.dequantise:
@@ -237,18 +242,26 @@ class DataModule(LightningDataModule):
             return "binary"
         return support
 
-    def _hide(self, y: Tensor | None) -> Tensor | None:
-        if self.label_fraction == 1:
-            return y
-        if y is None or y.is_floating_point():
-            raise UsageError(f"dataset.label_fraction={self.label_fraction}: {self.name} has no class labels to hide")
-        shown = torch.full_like(y, -1)
-        generator = torch.Generator().manual_seed(self.seed)
-        for label in y.unique():
-            members = (y == label).nonzero()[:, 0]
-            chosen = members[torch.randperm(len(members), generator=generator)]
-            shown[chosen[: max(1, round(self.label_fraction * len(members)))]] = label
-        return shown
+    def _find_scale(self, x: Tensor | Pictures | Mapped) -> Scale | None:
+        vectors = self._support == "real" and not isinstance(x, Pictures) and x[:1][0].ndim < 3
+        if not vectors:
+            if self.standardise:
+                raise UsageError(f"dataset.standardise=true needs real vectors or signals; {self.name} has none")
+            return None
+        if self.standardise:
+            return Scale.of(x)  # type: ignore[arg-type]
+        if isinstance(x, Tensor) and (factor := ratio(x)) > ABSURD:
+            say(
+                f"the standard deviations of the columns of {self.name} differ by a factor of {factor:.2g}: "
+                "dataset.standardise=true would bring them to one scale"
+            )
+        return None
+
+    def _scaled(self, part: Part) -> Part:
+        if self.scale is None:
+            return part
+        x: Any = part.x
+        return Part(x.scaled(self.scale) if isinstance(x, Mapped) else self.scale.apply(x), part.y)
 
     def _moved(self, part: Part) -> Part:
         if self.trainer is None or not isinstance(part.x, Tensor):
@@ -260,6 +273,15 @@ class DataModule(LightningDataModule):
         if dist.is_available() and dist.is_initialized():
             return dist.get_rank(), dist.get_world_size()
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
+
+
+def _bytes(part: Part) -> int:
+    """What a part takes once it is in memory, beyond what it takes now."""
+    return 0 if isinstance(part.x, Tensor) else len(part.x) * prod(part.x.shape) * part.x.dtype.itemsize
+
+
+def _decoded(part: Part) -> Part:
+    return part if isinstance(part.x, Tensor) else Part(part.x.decode(range(len(part.x))), part.y)
 
 
 def _event(part: Part) -> tuple[int, ...]:
@@ -274,8 +296,13 @@ def _find(source: str, options: dict[str, Any]) -> Callable[..., Raw]:
     except (ImportError, AttributeError) as error:
         raise UsageError(f"dataset.source={source}: cannot import a function load from it ({error})") from error
     allowed = [name for name in inspect.signature(load).parameters if name != "root"]
-    for name in options:
+    try:
+        hints = typing.get_type_hints(load)
+    except NameError:  # a module of yours may import its types for a type checker only
+        hints = {}
+    for name, value in options.items():
         if name not in allowed:
             takes = f"takes the options {', '.join(allowed)}" if allowed else "takes no options of its own"
             raise UsageError(f"dataset.{name}: {source} {takes}{near(name, allowed)}")
+        check_type(f"dataset.{name}", value, hints.get(name, Any))
     return load

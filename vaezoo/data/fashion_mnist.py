@@ -12,4 +12,5 @@ def load(root: Path) -> Raw:
     Source: Xiao et al., arXiv 1708.07747; downloaded by torchvision into ``root/FashionMNIST/raw``.
     """
     train, test = torchvision("FashionMNIST", root, "FashionMNIST/raw", [{"train": True}, {"train": False}])
-    return Raw(Part(train.data[:, None], train.targets), Part(test.data[:, None], test.targets))
+    parts = Part(train.data[:, None], train.targets), Part(test.data[:, None], test.targets)
+    return Raw(*parts, label_names=tuple(train.classes))

@@ -6,13 +6,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vaezoo.data.decode import check_background, decode
 from vaezoo.errors import UsageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+
+
+def check_options(
+    resize: int | None, crop: int | None, channels: int | None, background: str, levels: Sequence[float] | None
+) -> None:
+    """Raises UsageError for the first option that is out of range."""
+    if channels not in (None, 1, 3):
+        raise UsageError(f"dataset.channels={channels}: must be 1 or 3")
+    for option, side in (("resize", resize), ("crop", crop)):
+        if side is not None and side < 1:
+            raise UsageError(f"dataset.{option}={side}: must be at least 1 pixel")
+    check_background(background)
+    if levels is not None and not (len(levels) == 2 and levels[0] < levels[1]):
+        raise UsageError(f"dataset.levels={list(levels)}: must be two numbers [low,high] with low < high")
 
 
 class Pictures(Dataset[Tensor]):
@@ -23,18 +38,27 @@ class Pictures(Dataset[Tensor]):
         resize: side after scaling, in pixels; None keeps the size, which must then be the same in every file.
         crop: side of the central square cut out before scaling, in pixels; None with ``resize`` is the largest one.
         channels: 1 (grey) or 3 (colour).
+        background: colour behind transparent pixels.
+        levels: the values of pictures of more than 8 bits that become 0 and 255; None takes 0 and 65535 for 16 bits.
 
     Raises:
         UsageError: a file cannot be decoded, is smaller than ``crop`` or has another size than the first one.
     """
 
-    def __init__(self, files: Sequence[Path], resize: int | None, crop: int | None, channels: int) -> None:
-        if channels not in (1, 3):
-            raise UsageError(f"dataset.channels={channels}: must be 1 or 3")
-        for option, side in (("resize", resize), ("crop", crop)):
-            if side is not None and side < 1:
-                raise UsageError(f"dataset.{option}={side}: must be at least 1 pixel")
+    dtype = torch.uint8
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        resize: int | None,
+        crop: int | None,
+        channels: int,
+        background: str = "white",
+        levels: Sequence[float] | None = None,
+    ) -> None:
+        check_options(resize, crop, channels, background, levels)
         self.files, self.resize, self.crop, self.channels = list(files), resize, crop, channels
+        self.background, self.levels = background, None if levels is None else tuple(levels)
         self.shape = tuple(self._decode(self.files[0]).shape)
 
     def __len__(self) -> int:
@@ -65,14 +89,10 @@ class Pictures(Dataset[Tensor]):
     def fingerprint(self) -> bytes:
         """Changes with the names and sizes of the files and with how they are decoded."""
         stamps = [(str(file.name), file.stat().st_size) for file in self.files]
-        return repr((self.resize, self.crop, self.channels, stamps)).encode()
+        return repr((self.resize, self.crop, self.channels, self.background, self.levels, stamps)).encode()
 
     def _decode(self, file: Path) -> Tensor:
-        try:
-            with Image.open(file) as opened:
-                picture = ImageOps.exif_transpose(opened).convert("RGB" if self.channels == 3 else "L")
-        except Exception as error:  # decoders raise many types on broken files
-            raise UsageError(f"{file} cannot be read as a picture ({error})") from error
+        picture = decode(file, self.channels, self.background, self.levels)
         if self.resize is not None or self.crop is not None:
             side = self.crop or min(picture.size)
             if side > min(picture.size):

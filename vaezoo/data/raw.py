@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaezoo.data.mapped import Mapped
 from vaezoo.data.pictures import Pictures
 from vaezoo.errors import UsageError
 
@@ -16,11 +17,11 @@ class Part(NamedTuple):
     """The stored examples of one split.
 
     Args:
-        x: uint8 or float32 ``[N, *event]``, or picture files that are decoded when they are asked for.
+        x: uint8 or float32 ``[N, *event]``, or files that are read when their examples are asked for.
         y: labels, long ``[N]`` or float ``[N, *]``; None without labels.
     """
 
-    x: Tensor | Pictures
+    x: Tensor | Pictures | Mapped
     y: Tensor | None = None
 
 
@@ -33,12 +34,14 @@ class Raw:
         test: test examples.
         val: the dataset's own validation split, or None to hold examples out of ``train``.
         support: where x lives, see :class:`vaezoo.shapes.Shapes`; uint8 values stand for k/255.
+        label_names: what the classes 0..C-1 are called; None where they are numbers, or there are none.
     """
 
     train: Part
     test: Part
     val: Part | None = None
     support: str = "levels"
+    label_names: tuple[str, ...] | None = None
 
     @cached_property
     def checksum(self) -> str:
@@ -54,7 +57,15 @@ class Raw:
         return digest.hexdigest()[:16]
 
 
-def shuffled(x: Tensor | Pictures, y: Tensor | None, test_size: int | None, name: str, support: str = "levels") -> Raw:
+def shuffled(
+    x: Tensor | Pictures | Mapped,
+    y: Tensor | None,
+    test_size: int | None,
+    name: str,
+    support: str = "levels",
+    val: Part | None = None,
+    label_names: tuple[str, ...] | None = None,
+) -> Raw:
     """Examples in an order fixed for ever (seed 0), of which the last ``test_size`` (None: a tenth) are the test split.
 
     Raises:
@@ -64,7 +75,7 @@ def shuffled(x: Tensor | Pictures, y: Tensor | None, test_size: int | None, name
     if not 0 < test_size < len(x):
         raise UsageError(f"{name}: cannot hold {test_size} test examples out of {len(x)}")
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    train, test = order[:-test_size], order[-test_size:]
-    if y is None:
-        return Raw(Part(x[train]), Part(x[test]), support=support)
-    return Raw(Part(x[train], y[train]), Part(x[test], y[test]), support=support)
+    train, test = (
+        Part(x[index], None if y is None else y[index]) for index in (order[:-test_size], order[-test_size:])
+    )
+    return Raw(train, test, val, support, label_names)

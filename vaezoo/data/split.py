@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 
 from vaezoo.batch import Batch
 from vaezoo.data import draws
-from vaezoo.data.pictures import Pictures
 from vaezoo.data.raw import Part
+from vaezoo.data.standardise import Scale
 from vaezoo.errors import UsageError
 
 
@@ -33,14 +33,22 @@ class Split:
         dequantise: add noise below one level; drawn in each epoch.
         seed: seed of the draws.
         fixed: draw once, the same for every seed and epoch (validation and test).
+        scale: how the examples have been standardised; None where they are in units of the data.
     """
 
     def __init__(
-        self, name: str, part: Part, binarise: str = "none", dequantise: bool = False, seed: int = 0, fixed: bool = True
+        self,
+        name: str,
+        part: Part,
+        binarise: str = "none",
+        dequantise: bool = False,
+        seed: int = 0,
+        fixed: bool = True,
+        scale: Scale | None = None,
     ) -> None:
         self.name, (self.x, self.y) = name, part
         self.binarise, self.dequantise, self.seed = binarise, dequantise, seed
-        self.fixed = fixed or binarise == "static"
+        self.fixed, self.scale = fixed or binarise == "static", scale
 
     def __len__(self) -> int:
         return len(self.x)
@@ -73,7 +81,7 @@ class Split:
 
     def mean(self, limit: int = 1000) -> Tensor:
         """Mean stored example as x in [0, 1], ``[*event]``; of files, the mean of ``limit`` that are evenly spread."""
-        if isinstance(self.x, Pictures):
+        if not isinstance(self.x, Tensor):
             spread = torch.linspace(0, len(self) - 1, min(limit, len(self))).long().unique()
             rows = self.x.decode(spread.tolist())
         else:
@@ -84,7 +92,7 @@ class Split:
         return mean / 255 if rows.dtype == torch.uint8 else mean
 
     def _rows(self, index: Tensor) -> Tensor:
-        if isinstance(self.x, Pictures):
+        if not isinstance(self.x, Tensor):
             return self.x.decode(index.tolist())
         return self.x.index_select(0, index.to(self.x.device))
 

@@ -55,17 +55,13 @@ class PolarAngle:
         nodes, log_weights, self.integrals, self.grid = _rule(kappa.device)
         self.theta = self.start + self.length * nodes  # [N, NODES]
         self.log_mass = log_weights + self.length.log() + self._log_kernel(self.theta)
+        self.log_normaliser = self.log_mass.logsumexp(-1).view(self.shape)  # log Z, [*B], double
 
     def _log_kernel(self, theta: Tensor) -> Tensor:
         """log of sin^(m-2)(theta) exp(kappa (cos(theta) - 1))."""
         return torch.special.xlogy(self.power, theta.sin()) - 2 * self.kappa * (theta / 2).sin().square()
 
-    @cached_property
-    def log_normaliser(self) -> Tensor:
-        """log Z, ``[*B]``, double."""
-        return self.log_mass.logsumexp(-1).view(self.shape)
-
-    @cached_property
+    @property  # not cached: what a draw makes without a graph has no gradient for the divergence
     def mean_cosine(self) -> Tensor:
         """I_{m/2}(kappa) / I_{m/2-1}(kappa), ``[*B]``, double."""
         return (self.log_mass.softmax(-1) * self.theta.cos()).sum(-1).view(self.shape)
@@ -87,7 +83,7 @@ class PolarAngle:
         batch = len(sample_shape) if self.shape else None
         u = noise.uniform((*sample_shape, *self.shape), self.kappa.to(self.dtype), batch)
         theta = self._quantile(u.double().reshape(-1, self.kappa.shape[0]).T)  # [N, S]
-        return theta.T.reshape(*sample_shape, *self.shape)
+        return theta.T.reshape((*sample_shape, *self.shape))
 
     def _quantile(self, u: Tensor) -> Tensor:
         """theta with F(theta) = u, ``[N, S]``."""

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 from pytorch_lightning.loggers import Logger
 
-from vaezoo.build import build, latent_shape, save
+from vaezoo.build import build, latent_shape, save, settle
 from vaezoo.callbacks.loggers import log_results, make_loggers
 from vaezoo.callbacks.pictures import write_pictures
 from vaezoo.data.datamodule import DataModule
@@ -45,8 +45,10 @@ class Member:
         data: DataModule = hydra.utils.instantiate(config.dataset)
         data.prepare_data()
         data.setup()
+        shapes = data.shapes(latent_shape(config.latent))
+        config = settle(config, shapes.support)
         seed_everything(config.seed, verbose=False)
-        model = build(config, data.shapes(latent_shape(config.latent)))
+        model = build(config, shapes)
         return cls(config, path, data, model, make_loggers(config.logger, path, _plain(config)))
 
     def start(self, device: Any) -> None:
@@ -62,11 +64,11 @@ class Member:
         self.model.eval()
         plain, results = _plain(self.config), {}
         save(self.model, self.path)
-        if self.config.callbacks.pictures:
-            write_pictures(self.model, self.data, self.path / "pictures")
         if self.config.evaluate.k or self.config.evaluate.quality:
             results = evaluate(self.model, self.data, progress=self.config.trainer.progress_bar, **plain["evaluate"])
             write_results(self.path, results)
+        if self.config.callbacks.pictures:
+            write_pictures(self.model, self.data, self.path / "pictures")
         log_results(self.loggers, plain, results, step)
         return Run(self.path, self.model, results)
 

@@ -11,6 +11,7 @@ from vaezoo.checks import check
 from vaezoo.errors import UsageError
 from vaezoo.registry import GROUPS
 from vaezoo.runs import JOB
+from vaezoo.settings import logger_names
 
 EXAMPLE = "'{variant.beta:[1,2,4,8]}'"
 
@@ -77,7 +78,7 @@ def _check(config: DictConfig) -> None:
         f"hardware.devices={hardware.devices}": hardware.devices not in (1, "auto") and not _one(hardware.devices),
         f"hardware.num_nodes={hardware.num_nodes}": hardware.num_nodes != 1,
         f"hardware.precision={hardware.precision}": hardware.precision not in ("32-true", "64-true"),
-        f"logger={config.logger.name}": config.logger.name == "wandb",
+        f"logger={config.logger.name}": "wandb" in logger_names(config.logger.name),
         f"callbacks.pictures_every_n_epochs={config.callbacks.pictures_every_n_epochs}": bool(
             config.callbacks.pictures_every_n_epochs
         ),

@@ -16,6 +16,7 @@ from vaezoo.ensemble.record import EnsembleRecord
 from vaezoo.ensemble.refuse import check_together, check_variant, refuse
 from vaezoo.ensemble.stacked import Ensemble
 from vaezoo.files import write
+from vaezoo.folder import check_vacant, clear
 from vaezoo.meters import NotFiniteError
 from vaezoo.runs import CONFIG, hold
 from vaezoo.train import Run, _prepare, _trainer
@@ -39,6 +40,7 @@ def train_ensemble(config: DictConfig) -> Run:
     with ExitStack() as held:
         for own in configs.values():
             held.enter_context(hold(own.run_dir))
+            check_vacant(own.run_dir, config.overwrite)
         return _train(config, list(configs.values()))
 
 
@@ -49,6 +51,7 @@ def _train(config: DictConfig, configs: Sequence[DictConfig]) -> Run:
     trainer = _trainer(_bare(config), record.path.parent, members[0].model, [], record)
     ensemble, loader = _together(members, trainer, config.choices.variant)
     for member in members:
+        clear(member.path)
         write(member.path / CONFIG, OmegaConf.to_yaml(member.config, resolve=True))
     failed: dict[int, Any] = ensemble.meters.failed
     try:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from vaezoo.batch import Batch
 from vaezoo.data.datamodule import DataModule
+from vaezoo.data.standardise import Scale
 from vaezoo.distributions import noise
 from vaezoo.evaluate.flags import Variance, flags
 from vaezoo.evaluate.latents import ActiveUnits, MutualInformation, PerDimensionKL
@@ -95,11 +96,13 @@ def evaluate(
         for start in tqdm(starts, f"{split}, k={k}", unit=f" x {piece} images", disable=hidden, leave=False):
             batch = on_device(data[start : min(start + piece, size)], model)
             with noise.seeded(EVALUATION, seed, start):
-                _measure(model, batch, meters, own)
-            variance.update(batch.x)
+                _measure(model, batch, meters, own, data.scale)
+            variance.update(batch.x if data.scale is None else data.scale.undo(batch.x))
         measured = {name: meter.compute() for name, meter in meters.items()}
         measured["rate_is"] = rate_is(model, probe)
         reasons |= remarks(model)
+        if data.scale is not None:
+            _in_units(measured, data.scale.log_volume(model.shapes.event))
         seconds = time.perf_counter() - begin
         report = _report({"split": split, "images": size, "k": k}, model, measured, reasons)
         some = on_device(data[: min(JUDGED, size)], model)
@@ -119,35 +122,45 @@ def evaluate_run(
     progress: bool = True,
     limit: int | None = None,
     device: torch.device | str | None = None,
+    root: str | Path | None = None,
+    allow_other_data: bool = False,
+    threads: int | None = None,
+    trust: bool = False,
     **judged: Any,
 ) -> dict[str, Any]:
-    """Measures a finished run and adds the result to its results.json.
+    """Measures a finished run and adds the result to its results.json; no other process may use the folder meanwhile.
 
     Args:
         run_dir: the run's folder.
         device: where to compute; by default a GPU if there is one.
+        root, allow_other_data: as in :func:`vaezoo.build.load_data`.
+        threads: of the CPU; None leaves them as they are.
+        trust: as in :func:`vaezoo.build.load`.
         k, split, progress, limit: as in :func:`evaluate`.
         judged: ``quality``, ``samples`` and ``inception`` as in :func:`evaluate`.
 
     Raises:
-        UsageError: the folder is no finished run.
+        UsageError: the folder is not a finished run, is in use, or the data are not those of the training.
     """
     from vaezoo.build import load, load_data
     from vaezoo.callbacks.loggers import log_evaluation
-    from vaezoo.runs import CONFIG
+    from vaezoo.runs import CONFIG, hold
 
-    model, datamodule = load(run_dir), load_data(run_dir)
-    config = OmegaConf.load(Path(run_dir) / CONFIG)
-    keep_memory(config.hardware)
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(matmul_precision(config.hardware))
-    try:
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        results = evaluate(model, datamodule, k, split, progress, limit, device=device, **judged)
-    finally:
-        torch.set_float32_matmul_precision(before)
-    write_results(Path(run_dir), results)
-    log_evaluation(Path(run_dir), results)
+    with hold(run_dir):
+        model, datamodule = load(run_dir, trust=trust), load_data(run_dir, root, allow_other_data, trust)
+        config = OmegaConf.load(Path(run_dir) / CONFIG)
+        keep_memory(config.hardware)
+        before = torch.get_float32_matmul_precision(), torch.get_num_threads()
+        torch.set_float32_matmul_precision(matmul_precision(config.hardware))
+        torch.set_num_threads(threads or before[1])
+        try:
+            device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+            results = evaluate(model, datamodule, k, split, progress, limit, device=device, **judged)
+        finally:
+            torch.set_float32_matmul_precision(before[0])
+            torch.set_num_threads(before[1])
+        write_results(Path(run_dir), results)
+        log_evaluation(Path(run_dir), results)
     return results
 
 
@@ -167,7 +180,9 @@ def _meters(model: Variant, k: int, reasons: dict[str, str]) -> dict[str, Metric
     return {name: meter for name, meter in meters.items() if name not in reasons}
 
 
-def _measure(model: Any, batch: Batch, meters: dict[str, Metric], own: Collection[str]) -> None:
+def _measure(
+    model: Any, batch: Batch, meters: dict[str, Metric], own: Collection[str], scale: Scale | None = None
+) -> None:
     """Adds one batch to every meter; ``own`` names those of the variant itself."""
     x, c = batch.x, model.condition(batch) if hasattr(model, "condition") else None
     terms = model.elbo(x, c) if "elbo" in meters else model.terms(batch)
@@ -176,7 +191,8 @@ def _measure(model: Any, batch: Batch, meters: dict[str, Metric], own: Collectio
             meter.update(model, batch)
     if "distortion" in meters:
         meters["distortion"].update(terms["distortion"])
-        meters["squared_error"].update(x, model.reconstruct(x, c))
+        pair = (x, model.reconstruct(x, c))
+        meters["squared_error"].update(*(pair if scale is None else map(scale.undo, pair)))
     if "elbo" in meters:
         meters["elbo"].update(terms.elbo)
         meters["rate"].update(sum(terms[name] for name in terms.rates))
@@ -190,6 +206,15 @@ def _measure(model: Any, batch: Batch, meters: dict[str, Metric], own: Collectio
             meters["mutual_information"].update(x, z, c)
     if "nll" in meters:
         meters["nll"].update(model, x, c)
+
+
+def _in_units(measured: dict[str, Any], log_volume: float) -> None:
+    """Likelihoods of standardised data become those of the data: log p(x) = log p(x') - sum of log s."""
+    for name, sign in (("elbo", -1), ("distortion", 1)):
+        if name in measured:
+            measured[name] = measured[name] + sign * log_volume
+    if "nll" in measured:
+        measured["nll"] = measured["nll"]._replace(mean=measured["nll"].mean + log_volume)
 
 
 def _report(head: dict[str, Any], model: Variant, measured: dict[str, Any], reasons: dict[str, str]) -> dict[str, Any]:

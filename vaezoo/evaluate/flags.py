@@ -42,7 +42,7 @@ def flags(model: Variant, results: Mapping[str, Any], variance: float, batch: Ba
     Args:
         model: any variant, in eval mode.
         results: the fields of one evaluation.
-        variance: that of the data, summed over dimensions.
+        variance: that of the data in its own unit, as the squared error is, summed over dimensions.
         batch: some of the data; the critics judge it, and samples take its conditions.
     """
     found = [*_infinite(results), *_likelihood(model, results), *_error(results, variance)]
@@ -50,7 +50,7 @@ def flags(model: Variant, results: Mapping[str, Any], variance: float, batch: Ba
     with noise.seeded(EVALUATION, 1):
         found += _game(model, batch)
     with noise.seeded(EVALUATION, 2):
-        return found + _samples(model, batch, variance)
+        return found + _samples(model, batch)
 
 
 def _infinite(results: Mapping[str, Any]) -> list[str]:
@@ -104,7 +104,8 @@ def _game(model: Variant, batch: Batch) -> list[str]:
     return found
 
 
-def _samples(model: Any, batch: Batch, variance: float) -> list[str]:
+def _samples(model: Any, batch: Batch) -> list[str]:
+    variance = float(batch.x.flatten(1).var(0, correction=0).sum())
     if not isinstance(model, Variational) or not variance:
         return []
     c = model.condition(batch)

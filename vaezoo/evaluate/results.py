@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vaezoo.files import write
-from vaezoo.runs import RESULTS
+from vaezoo.files import checksum, write
+from vaezoo.runs import HISTORY, RESULTS, WEIGHTS
 
 LABELS = {
     "elbo": "ELBO",
@@ -21,21 +21,45 @@ LABELS = {
 
 
 def write_results(run_dir: Path, results: Mapping[str, Any]) -> None:
-    """Adds an evaluation to results.json.
+    """Adds an evaluation of the weights that are in a run's folder to its results.json.
 
     The file holds the fields of one evaluation, the one with most images and samples of the test split, and under
     ``others`` those with another split, number of images or k. An evaluation with the same three replaces the old one.
+    ``weights`` is the checksum of the measured weights; what was measured on other weights is moved to history.json.
     """
-    path = run_dir / RESULTS
-    kept: dict[tuple, dict[str, Any]] = {}
-    if path.is_file():
-        stored = json.loads(path.read_text())
-        kept = {_key(entry): entry for entry in (*stored.pop("others", []), stored)}
-    old = kept.get(_key(results), {})
+    weights = checksum(run_dir / WEIGHTS)
+    entries = _entries(run_dir)
+    current = {_key(entry): entry for entry in entries if entry.get("weights") == weights}
+    old = current.get(_key(results), {})
     judged = {"quality": old["quality"]} if old.get("quality") else {}  # samples are not judged each time
-    kept[_key(results)] = {**judged, **results}
-    first, *others = (kept[key] for key in sorted(kept, reverse=True))
-    write(path, json.dumps({**first, "others": others}, indent=2) + "\n")
+    current[_key(results)] = {**judged, **results, "weights": weights}
+    _write_history(run_dir, [entry for entry in entries if entry.get("weights") != weights])
+    first, *others = (current[key] for key in sorted(current, reverse=True))
+    write(run_dir / RESULTS, json.dumps({**first, "others": others}, indent=2) + "\n")
+
+
+def retire_results(run_dir: Path) -> None:
+    """Moves every evaluation of a run to history.json: its weights are about to change."""
+    _write_history(run_dir, _entries(run_dir))
+    (run_dir / RESULTS).unlink(missing_ok=True)
+
+
+def _entries(run_dir: Path) -> list[dict[str, Any]]:
+    """Every evaluation that a folder holds, the latest last."""
+    stored, history = (_json(run_dir / name) for name in (RESULTS, HISTORY))
+    others = stored.pop("others", []) if stored else []
+    return [*(history or []), *others, *([stored] if stored else [])]
+
+
+def _write_history(run_dir: Path, entries: list[dict[str, Any]]) -> None:
+    if entries:
+        write(run_dir / HISTORY, json.dumps(entries, indent=2) + "\n")
+    else:
+        (run_dir / HISTORY).unlink(missing_ok=True)
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _key(results: Mapping[str, Any]) -> tuple:

@@ -66,7 +66,8 @@ function roving(group, rows) {
 const press = (group, pressed) => [...group.querySelectorAll("button")].forEach((button, i) => button.setAttribute("aria-pressed", pressed(i)));
 const number = (value) => value.toLocaleString("en");
 const colour = (code) => `hsl(${(code * 137.508) % 360} ${58 + (code % 3) * 10}% ${70 + (code % 4) * 4}%)`;
-const called = (example) => `test example ${example.index}${example.label === null ? "" : `, label ${example.label}`}`;
+const named = (label) => about.label_names?.[label] ?? label;
+const called = (example) => `test example ${example.index}${example.label === null ? "" : `, label ${named(example.label)}`}`;
 const cells = (level) => level.books * level.rows * level.columns;
 const place = (level, at) => {
   const { rows, columns } = about.levels[level], size = rows * columns;

@@ -61,7 +61,7 @@ function buildLabels() {
   for (const label of about.labels) {
     const input = make("input", { type: "radio", name: "label", value: label });
     input.onchange = () => { state.label = label; relabel(); if (state.ends.length === 2) interpolate(); };
-    $("labels").append(make("label", {}, input, make("span", { textContent: label })));
+    $("labels").append(make("label", {}, input, make("span", { textContent: named(label) })));
   }
   $("labels").hidden = false;
 }

@@ -73,6 +73,7 @@ class Explorer:
             if isinstance(self.model, Variational)
             else "a mixture of Gaussians fitted to the codes",
             "labels": self.labels,
+            "label_names": self.data.label_names,
             "way": self.way and self.way.name,
             "ranked_by": latents and latents.ranked_by,
             "dimensions": latents and latents.dimensions,

@@ -57,7 +57,7 @@ function card(sample, i) {
     const heading = make("h3", { textContent: space === "pixels" ? "In pixels" : "In features" });
     if (rare) heading.append(make("span", { className: "flag", textContent: "suspiciously near" }));
     const figures = nearest.map((n) => make("figure", {},
-      make("img", { src: n.picture, alt: `training example ${n.index}${n.label === null ? "" : `, label ${n.label}`}`, title: `training example ${n.index}` }),
+      make("img", { src: n.picture, alt: `training example ${n.index}${n.label === null ? "" : `, label ${named(n.label)}`}`, title: `training example ${n.index}` }),
       make("figcaption", { textContent: n.distance.toPrecision(3) })));
     const share = `Nearer: ${p.test.toFixed(0)} % of test examples, ${p.reconstructions.toFixed(0)} % of reconstructions`;
     return [heading, make("div", { className: "near" }, ...figures), make("p", { className: "share", textContent: share })];

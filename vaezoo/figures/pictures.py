@@ -14,6 +14,7 @@ from vaezoo.comparison import Comparison, Group, Row
 from vaezoo.errors import UsageError
 from vaezoo.figures.canvas import TITLE, Canvas
 from vaezoo.figures.style import WIDTH
+from vaezoo.files import inside
 from vaezoo.runs import RunRecord
 from vaezoo.tables.sheet import ordered
 
@@ -54,7 +55,7 @@ def _found(comparison: Comparison, group: Group, kind: str) -> list[Shown]:
     found = []
     for row in ordered(comparison, group):
         files = ((run, run.path / "pictures" / f"{kind}.png") for run in row.runs)
-        if first := next(((run, file) for run, file in files if file.is_file()), None):
+        if first := next(((run, file) for run, file in files if file.is_file() and inside(run.path, file)), None):
             found.append(Shown(row, first[0], np.asarray(Image.open(first[1]).convert("RGB"))))
     return found
 

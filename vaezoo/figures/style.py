@@ -13,6 +13,7 @@ from vaezoo.comparison import Row, natural
 SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
+    "text.parse_math": False,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
     "axes.spines.top": False,

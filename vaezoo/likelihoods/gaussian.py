@@ -53,19 +53,40 @@ class Gaussian(nn.Module):
         super().__init__()
         options = ("fixed", "shared", "pixel", "optimal")
         self.location_scale = LocationScale(shapes, scale, std, is_bounded(bounded, shapes), LEAST_LOG_STD, options)
+        self.optimum = OptimalScale(self.location_scale) if scale == "optimal" else None
 
     def forward(self, h: Tensor) -> DiagonalNormal:
         mean, log_std = self.location_scale(h)
-        if self.training and self.location_scale.scale == "optimal":
-            return OptimalNormal(mean, log_std, self.location_scale.event_dims, self._optimum)
+        if self.training and self.optimum is not None:
+            return OptimalNormal(mean, log_std, self.location_scale.event_dims, self.optimum)
         return DiagonalNormal(mean, log_std, self.location_scale.event_dims)
 
+
+class OptimalScale(nn.Module):
+    """log s* of a batch; the held value follows it after the step.
+
+    Args:
+        location_scale: holds the value, in ``log_scale``.
+    """
+
+    def __init__(self, location_scale: LocationScale) -> None:
+        super().__init__()
+        self._of = [location_scale]  # in a list: not a part of this module too
+        self._seen: Tensor | None = None
+
     @torch.no_grad()
-    def _optimum(self, squared_error: Tensor) -> Tensor:
-        """log s* of the batch on all ranks, moving the held value towards it."""
+    def forward(self, squared_error: Tensor) -> Tensor:
+        """log s* ``[]`` of the mean squared error ``[]`` of the batch on all ranks."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             squared_error = squared_error / torch.distributed.get_world_size()
             torch.distributed.all_reduce(squared_error)
-        log_std = (0.5 * squared_error.log()).clamp(min=LEAST_LOG_STD)
-        self.location_scale.log_scale.lerp_(log_std.to(self.location_scale.log_scale.dtype), MOMENTUM)
-        return log_std
+        self._seen = (0.5 * squared_error.log()).clamp(min=LEAST_LOG_STD)
+        return self._seen
+
+    @torch.no_grad()
+    def move(self) -> None:
+        """Moves the held value towards that of the last batch."""
+        if self._seen is not None:
+            held = self._of[0].log_scale
+            held.lerp_(self._seen.to(held.dtype), MOMENTUM)
+            self._seen = None

@@ -8,12 +8,7 @@ YIELDS = {
     "unit": "dequantised values in [0, 1]",
     "real": "real values",
 }
-ADVICE = {
-    "binary": "use likelihood=bernoulli",
-    "levels": "use likelihood=discretised_logistic",
-    "unit": "use likelihood=continuous_bernoulli",
-    "real": "use likelihood=gaussian",
-}
+DEFAULT = {"binary": "bernoulli", "levels": "discretised_logistic", "unit": "gaussian", "real": "gaussian"}
 
 
 def check(likelihood: type, support: str, dataset: str = "", allow_relaxed: bool = False) -> None:
@@ -36,7 +31,7 @@ def check(likelihood: type, support: str, dataset: str = "", allow_relaxed: bool
     name = likelihood.__module__.rpartition(".")[2]
     needed = " or ".join(YIELDS[s] for s in fits)
     source = f"dataset {dataset!r} yields" if dataset else "the data are"
-    advice = ADVICE[support]
+    advice = f"use likelihood={DEFAULT[support]}"
     if relaxable:
         advice += " (or dataset.binarise=dynamic; or likelihood.allow_relaxed=true, whose result is not a likelihood)"
     raise UsageError(f"likelihood={name} needs {needed} and {source} {YIELDS[support]}; {advice}")

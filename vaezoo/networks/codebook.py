@@ -103,11 +103,16 @@ class Codebook(nn.Module):
     def fit(self, v: Tensor) -> None:
         """Starts the vectors from the means of k-means over ``v [*, d]``, each with the share of its inputs as N / K.
 
-        Codes in excess of the inputs start equal to others, and are revived later.
+        The means start from k-means++ (Arthur and Vassilvitskii, SODA 2007). Codes in excess of the inputs start equal
+        to others, and are revived later.
         """
+        from sklearn.cluster import kmeans_plusplus
+
         rows, k = v.detach().reshape(-1, v.shape[-1]), len(self.vectors)
-        order = noise.uniform((len(rows),), rows).argsort()
-        self.vectors.copy_(rows[order[torch.arange(k, device=rows.device) % len(rows)]])
+        seed = int(noise.uniform((), rows.double()) * 2**32)
+        _, first = kmeans_plusplus(rows.double().cpu().numpy(), min(k, len(rows)), random_state=seed)
+        chosen = torch.from_numpy(first).to(rows.device)
+        self.vectors.copy_(rows[chosen[torch.arange(k, device=rows.device) % len(chosen)]])
         for _ in range(LLOYD):
             counts, sums = self._statistics(rows, self.nearest(rows))
             self.vectors.copy_(torch.where(counts > 0, sums / counts.clamp(min=1), self.vectors))

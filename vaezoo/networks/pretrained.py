@@ -10,6 +10,7 @@ from vaezoo.build import WEIGHTS, load
 from vaezoo.errors import UsageError
 from vaezoo.networks.adapt import Adapted
 from vaezoo.shapes import Shapes
+from vaezoo.trust import granted
 from vaezoo.variant import Variant
 
 
@@ -36,7 +37,7 @@ class Encoder(Adapted):
     def __init__(self, shapes: Shapes, run: str, code: bool = False, freeze: bool = False) -> None:
         name, complete = f"pretrained (encoder.run={run})", Path(run, WEIGHTS).is_file()
         try:
-            model = load(run, weights=complete).train()
+            model = load(run, weights=complete, trust=granted()).train().requires_grad_(True)
         except UsageError as error:
             raise UsageError(f"encoder.run={run}: {error}") from error
         if model.shapes.event != shapes.event:

@@ -51,8 +51,8 @@ class FSQPosterior(Quantizer):
 
     def bounded(self, v: Tensor) -> Tensor:
         """f(v), ``[*, d]``."""
-        bound = (self.levels - 1) * ((1 + BEYOND) / 2)
-        offset = (1 - self.levels % 2) / 2
+        levels = self.levels.to(v.dtype)
+        bound, offset = (levels - 1) * ((1 + BEYOND) / 2), (1 - levels % 2) / 2
         return bound * torch.tanh(v + torch.atanh(offset / bound)) - offset
 
     def quantise(self, v: Tensor) -> Quantised:

@@ -57,8 +57,8 @@ class IAFPosterior(nn.Module):
         self.base = base_normal("iaf", shapes, log_std_min, log_std_max)
         (d,), (features,) = shapes.latent, shapes.features
         hidden, order = tuple(widths("posterior.hidden", hidden, at_least=1)), range(d)
-        turned = [order[:: 1 - 2 * (t % 2)] for t in range(checked_steps(steps))]
-        networks = [MADE(order, hidden, outputs=2, context=features) for order in turned]
+        self.orders = [order[:: 1 - 2 * (t % 2)] for t in range(checked_steps(steps))]
+        networks = [MADE(order, hidden, outputs=2, context=features) for order in self.orders]
         for network in networks:
             nn.init.zeros_(network.last.weight)
             nn.init.zeros_(network.last.bias[:d])
@@ -68,7 +68,7 @@ class IAFPosterior(nn.Module):
     def forward(self, h: Tensor) -> Flowed:
         """q(z|x) of features ``h [N, F]``."""
         contexts = [network.context(h) for network in self.networks]  # type: ignore[operator]
-        return Flowed(self.base(h), partial(self.flow, contexts))
+        return Flowed(self.base(h), partial(self.flow, contexts), partial(self.inverse, contexts))
 
     def flow(self, contexts: list[Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
         """z ``[..., N, d]`` after all steps and log|det| ``[..., N]``, given each network's context ``[N, hidden]``."""
@@ -78,6 +78,17 @@ class IAFPosterior(nn.Module):
             z = m + s.sigmoid() * (z - m)
             log_det = log_det + logsigmoid(s).sum(-1)
         return z, log_det
+
+    def inverse(self, contexts: list[Tensor], z: Tensor) -> Tensor:
+        """The z ``[..., N, d]`` before all steps, one dimension and one pass of a network after the other."""
+        dimensions = torch.arange(z.shape[-1], device=z.device)
+        for network, context, order in reversed(list(zip(self.networks, contexts, self.orders, strict=True))):
+            before = torch.zeros_like(z)
+            for i in order:
+                m, s = network(before, context).to(z.dtype).unbind(-2)
+                before = torch.where(dimensions == i, m + (z - m) / s.sigmoid(), before)
+            z = before
+        return z
 
     def embed(self, z: Tensor) -> Tensor:
         """What the decoder reads."""

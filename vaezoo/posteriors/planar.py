@@ -12,6 +12,8 @@ from vaezoo.posteriors.base_normal import base_normal, checked_steps
 from vaezoo.registry import register
 from vaezoo.shapes import Shapes
 
+BISECTIONS = 60  # of the interval that holds a root of the inverse
+
 
 @register(
     paper="Rezende & Mohamed, ICML 2015, eq. 10",
@@ -57,7 +59,8 @@ class PlanarPosterior(nn.Module):
         base = self.base(h)
         u = self.u(h).to(base.mean.dtype).unflatten(1, (self.steps, -1))  # undoes autocast
         wb = self.wb(h).to(base.mean.dtype).unflatten(1, (self.steps, -1))
-        return Flowed(base, partial(planar, u, wb[..., :-1], wb[..., -1]))
+        parameters = u, wb[..., :-1], wb[..., -1]
+        return Flowed(base, partial(planar, *parameters), partial(planar_inverse, *parameters))
 
     def embed(self, z: Tensor) -> Tensor:
         """What the decoder reads."""
@@ -66,12 +69,33 @@ class PlanarPosterior(nn.Module):
 
 def planar(u: Tensor, w: Tensor, b: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """z ``[..., N, d]`` after all steps and log|det| ``[..., N]``, for u and w ``[N, K, d]`` and b ``[N, K]``."""
-    wu, squared = (w * u).sum(-1), w.square().sum(-1).clamp(min=torch.finfo(w.dtype).tiny)
-    allowed = F.softplus(wu + log(e - 1)) - 1  # w^T u^ > -1, [N, K]
-    u = u + ((allowed - wu) / squared).unsqueeze(-1) * w
     log_det = torch.zeros_like(z[..., 0])
-    for u_k, w_k, b_k, wu_k in zip(u.unbind(1), w.unbind(1), b.unbind(1), allowed.unbind(1), strict=True):
+    for u_k, w_k, b_k, wu_k in _steps(u, w, b):
         t = ((z * w_k).sum(-1) + b_k).tanh()  # [..., N]
         z = z + u_k * t.unsqueeze(-1)
         log_det = log_det + torch.log1p((1 - t.square()) * wu_k)
     return z, log_det
+
+
+def planar_inverse(u: Tensor, w: Tensor, b: Tensor, z: Tensor) -> Tensor:
+    """The z ``[..., N, d]`` before all steps: a = w^T z + b of it solves a + w^T u tanh(a) = w^T f(z) + b."""
+    for u_k, w_k, b_k, wu_k in reversed(_steps(u, w, b)):
+        reached = (z * w_k).sum(-1) + b_k  # [..., N]
+        with torch.no_grad():
+            low, high = reached - wu_k.abs(), reached + wu_k.abs()
+            for _ in range(BISECTIONS):
+                a = (low + high) / 2
+                below = a + wu_k * a.tanh() < reached
+                low, high = torch.where(below, a, low), torch.where(below, high, a)
+        t = a.tanh()
+        a = a - (a + wu_k * t - reached) / (1 + wu_k * (1 - t.square()))  # Newton's step has the root's derivatives
+        z = z - u_k * a.tanh().unsqueeze(-1)
+    return z
+
+
+def _steps(u: Tensor, w: Tensor, b: Tensor) -> list[tuple[Tensor, ...]]:
+    """u that keeps its step invertible, w, b and their w^T u > -1, of each step."""
+    wu, squared = (w * u).sum(-1), w.square().sum(-1).clamp(min=torch.finfo(w.dtype).tiny)
+    allowed = F.softplus(wu + log(e - 1)) - 1  # [N, K]
+    u = u + ((allowed - wu) / squared).unsqueeze(-1) * w
+    return list(zip(u.unbind(1), w.unbind(1), b.unbind(1), allowed.unbind(1), strict=True))

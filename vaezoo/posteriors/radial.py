@@ -54,7 +54,8 @@ class RadialPosterior(nn.Module):
         """q(z|x) of features ``h [N, F]``."""
         base = self.base(h)
         rows = self.a_and_centre(h).to(base.mean.dtype).unflatten(1, (self.steps, -1))  # undoes autocast
-        return Flowed(base, partial(radial, rows[..., 0], self.b(h).to(rows.dtype), rows[..., 1:]))
+        parameters = rows[..., 0], self.b(h).to(rows.dtype), rows[..., 1:]
+        return Flowed(base, partial(radial, *parameters), partial(radial_inverse, *parameters))
 
     def embed(self, z: Tensor) -> Tensor:
         """What the decoder reads."""
@@ -63,8 +64,7 @@ class RadialPosterior(nn.Module):
 
 def radial(a: Tensor, b: Tensor, centre: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """z ``[..., N, d]`` after all steps and log|det| ``[..., N]``, for a and b ``[N, K]`` and centre ``[N, K, d]``."""
-    alpha = softplus(a)
-    beta = softplus(a + b) - alpha
+    alpha, beta = _alpha_beta(a, b)
     log_det = torch.zeros_like(z[..., 0])
     for alpha_k, beta_k, centre_k in zip(alpha.unbind(1), beta.unbind(1), centre.unbind(1), strict=True):
         away = z - centre_k
@@ -72,3 +72,22 @@ def radial(a: Tensor, b: Tensor, centre: Tensor, z: Tensor) -> tuple[Tensor, Ten
         z = z + (beta_k * h).unsqueeze(-1) * away
         log_det = log_det + (z.shape[-1] - 1) * torch.log1p(beta_k * h) + torch.log1p(alpha_k * beta_k * h.square())
     return z, log_det
+
+
+def radial_inverse(a: Tensor, b: Tensor, centre: Tensor, z: Tensor) -> Tensor:
+    """The z ``[..., N, d]`` before all steps: its distance r from a centre solves r + beta r / (alpha + r) = R."""
+    alpha, beta = _alpha_beta(a, b)
+    steps = zip(alpha.unbind(1), beta.unbind(1), centre.unbind(1), strict=True)
+    for alpha_k, beta_k, centre_k in reversed(list(steps)):
+        away = z - centre_k
+        reached = torch.linalg.vector_norm(away, dim=-1)  # R, [..., N]
+        half = (alpha_k + beta_k - reached) / 2
+        r = (half.square() + alpha_k * reached).sqrt() - half
+        z = centre_k + away / (1 + beta_k / (alpha_k + r)).unsqueeze(-1)
+    return z
+
+
+def _alpha_beta(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha > 0 and beta > -alpha, ``[N, K]`` each."""
+    alpha = softplus(a)
+    return alpha, softplus(a + b) - alpha

@@ -14,7 +14,7 @@ from vaezoo.shapes import Shapes
 class VQPosterior(Quantizer):
     r"""Each vector becomes the nearest of K learned ones, :math:`z(x) = \arg\min_k \|v(x) - e_k\|`.
 
-    The codebook starts from k-means over training data. How it moves is described in
+    The codebook starts from k-means (k-means++) over training data. How it moves is described in
     :class:`~vaezoo.networks.codebook.Codebook`.
 
     Args:

@@ -79,7 +79,7 @@ class PixelCNNPrior(nn.Module):
         h = (F.pad(e, (1, -1)) + known).flatten(0, 1)  # the code to the left
         for layer in self.layers:
             v, h = layer(v, h)
-        out = self.out(h.reshape(len(codes), -1, *h.shape[2:])).float()  # [N, S K, h, w]; undoes autocast
+        out = single(self.out(h.reshape(len(codes), -1, *h.shape[2:])))  # [N, S K, h, w]
         return out.unflatten(1, (s, self.codes)).transpose(1, 2).reshape(len(codes), self.codes, *self.event)
 
     def scan(self, n: int, choose: Choose, c: Tensor | None = None) -> None:
@@ -127,7 +127,7 @@ class PixelCNNPrior(nn.Module):
         for name in ("1", "3"):
             weight, bias = (each.chunk(self.maps[0])[s] for each in self.out.get_submodule(name).parameters())
             h = F.conv2d(h.relu(), weight, bias)
-        return h.flatten(1).float()
+        return single(h.flatten(1))
 
 
 class GatedLayer(nn.Module):
@@ -157,3 +157,8 @@ def gated(x: Tensor) -> Tensor:
     """tanh of one half of the channels times the sigmoid of the other, ``[N, C, h, w]`` of ``[N, 2 C, h, w]``."""
     values, gates = x.chunk(2, 1)
     return values.tanh() * gates.sigmoid()
+
+
+def single(logits: Tensor) -> Tensor:
+    """The logits in single precision at least: densities need it under autocast."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -1,20 +1,22 @@
 """The command `vaezoo sweep`: presets, how a sweep stands, and running again what did not finish."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from vaezoo import choices, runs
 from vaezoo.errors import UsageError, near
-from vaezoo.sweep.job import queued
+from vaezoo.sweep.job import job_overrides
 from vaezoo.sweep.status import UNFINISHED, status
 
 USAGE = """\
 usage: vaezoo sweep PRESET [GROUP=OPTION ...] [KEY=VALUE ...]
        vaezoo sweep status DIR
-       vaezoo sweep retry DIR [KEY=VALUE ...]
+       vaezoo sweep retry DIR [--trust] [KEY=VALUE ...]
 
 Trains every run of a preset. Started again, it trains only what is not finished, and continues what was cut.
-`status` counts the runs of a folder by state and says why some did not finish; `retry` runs those again.
+`status` counts the runs of a folder by state and says why some did not finish; `retry` runs those again, with --trust
+even where the folder names code that is not installed.
 
 presets:
 {presets}
@@ -71,6 +73,8 @@ def _retry(place: Path, overrides: list[str], train: Callable[[list[str]], int])
     if not jobs:
         print(f"{place} holds no job that did not finish")
         return 0
-    hardware = [text for text in queued(jobs[0])["overrides"] if text.startswith("hardware")]
+    trust = "--trust" in overrides
+    overrides = [*(text for text in overrides if text != "--trust"), *(["trust=true"] if trust else [])]
+    hardware = [text for text in job_overrides(jobs[0], trust) if re.match(r"hardware[=.]", text)]
     folder = str(place).replace("'", "\\'")
     return train(["-m", *hardware, *overrides, f"sweep_dir='{folder}'", "++hydra.sweeper.retry=true"])

@@ -172,6 +172,8 @@ class Crew:
 def _process(task: Task, slot: Slot) -> subprocess.Popen:
     task.look()
     task.state, task.started, task.first = "running", time.monotonic(), task.epoch
+    if (task.place / CONSOLE).is_symlink():
+        (task.place / CONSOLE).unlink()
     with (task.place / CONSOLE).open("a") as console:
         return subprocess.Popen(
             task.command(),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 import traceback
 from contextlib import nullcontext
@@ -11,11 +10,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vaezoo import identity, runs
+from vaezoo import folder, identity, runs
 from vaezoo.errors import UsageError
 from vaezoo.files import write
+from vaezoo.settings import logger_names
 from vaezoo.sweep.done import options_stamp
 from vaezoo.sweep.metric import optimized_metric
+from vaezoo.trust import check_overrides
 
 ADVICE = "try a smaller dataset.batch_size with a larger trainer.accumulate, or hardware.precision=bf16-mixed"
 
@@ -38,7 +39,7 @@ def run_once(config: DictConfig) -> float | None:
 
     Raises:
         JobFailed: the run raised.
-        vaezoo.callbacks.checkpoints.Interrupted: a signal stopped it.
+        vaezoo.interruption.Interrupted: a signal stopped it.
     """
     place = Path(config.run_dir)
     leads = leading()
@@ -50,11 +51,10 @@ def run_once(config: DictConfig) -> float | None:
         found = runs.read(place)
         same = bool(found.config) and identity.digest(found.config) == identity.digest(_plain(config))
         if found.state not in runs.FINAL:
-            checkpoint = place / "checkpoints" / "last.ckpt"
-            continues = same and checkpoint.is_file()
-            if leads and not continues:
-                _empty(place)
-            _train(config, str(checkpoint) if continues else None, leads)
+            start = folder.checkpoint(place) if same else None
+            if leads and start is None:
+                folder.clear(place)  # what an earlier attempt left must not be taken for this one's
+            _train(config, None if start is None else str(start), leads)
         elif not same:
             raise UsageError(f"{place} holds a finished run of another configuration: choose another sweep_dir")
     return optimized_metric(place)
@@ -71,6 +71,18 @@ def queued(place: Path) -> dict[str, Any]:
     """What `queue` wrote."""
     about: dict[str, Any] = json.loads((place / runs.JOB).read_text())
     return about
+
+
+def job_overrides(place: Path, trust: bool = False) -> list[str]:
+    """The overrides of a queued job, checked unless its folder is trusted.
+
+    Raises:
+        UsageError: one of them is not allowed in a folder that is not trusted.
+    """
+    overrides: list[str] = queued(place)["overrides"]
+    if not trust:
+        check_overrides(overrides, str(place / runs.JOB))
+    return overrides
 
 
 def leading() -> bool:
@@ -102,13 +114,6 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in text
 
 
-def _empty(place: Path) -> None:
-    """What an earlier attempt left must not be taken for this one's."""
-    shutil.rmtree(place / "checkpoints", ignore_errors=True)
-    for name in (runs.RECORD, runs.RESULTS, runs.METRICS, runs.CONFIG):
-        (place / name).unlink(missing_ok=True)
-
-
 def _record(place: Path) -> dict[str, Any]:
     file = place / runs.RECORD
     return json.loads(file.read_text()) if file.is_file() else {}
@@ -119,10 +124,10 @@ def _plain(config: DictConfig) -> Any:
 
 
 def _train(config: DictConfig, checkpoint: str | None, leads: bool) -> None:
-    from vaezoo.callbacks.checkpoints import Interrupted
+    from vaezoo.interruption import Interrupted, ProcessLost
     from vaezoo.train import fill
 
-    if config.logger.get("name") == "wandb" and config.logger.group is None:
+    if "wandb" in logger_names(config.logger.get("name", "csv")) and config.logger.group is None:
         config.logger.group = Path(config.run_dir).parent.name
     try:
         fill(config, checkpoint)
@@ -131,7 +136,7 @@ def _train(config: DictConfig, checkpoint: str | None, leads: bool) -> None:
         raise
     except Exception as error:
         reason = last_line(error)
-        if not isinstance(error, UsageError):
+        if not isinstance(error, UsageError | ProcessLost):
             traceback.print_exception(error)
         traceback.clear_frames(error.__traceback__)  # they hold the model and its memory, which the next job needs
     if leads:

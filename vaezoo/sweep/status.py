@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vaezoo import runs
 from vaezoo.errors import UsageError
+from vaezoo.files import printable
 from vaezoo.sweep.job import reason
 
 UNFINISHED = ("queued", "interrupted", "failed", "dead")  # what `vaezoo sweep retry` runs again
@@ -25,7 +26,7 @@ def status(place: str | os.PathLike) -> str:
     wide = max(len(state) for state in runs.STATES)
     for folder, state in states.items():
         if state not in runs.FINAL:
-            lines.append(f"  {state:<{wide}} {folder}{_why(folder, state)}")
+            lines.append(printable(f"  {state:<{wide}} {folder}{_why(folder, state)}"))
     if any(counts[state] for state in UNFINISHED):
         lines.append(f"run them again: vaezoo sweep retry {place}")
     return "\n".join(lines)
@@ -37,7 +38,7 @@ def failures(place: Path, since: float) -> list[str]:
     for folder in runs.find(place) if place.is_dir() else ():
         record = folder / runs.RECORD
         if record.is_file() and record.stat().st_mtime >= since and runs.state(folder) == "failed":
-            lines.append(f"failed: {folder}{_why(folder, 'failed')}")
+            lines.append(printable(f"failed: {folder}{_why(folder, 'failed')}"))
     return lines
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,10 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from vaezoo import runs
 from vaezoo.errors import UsageError
+from vaezoo.files import write
 from vaezoo.sweep.composer import Composer
 from vaezoo.sweep.done import over, products, what
-from vaezoo.sweep.job import JobFailed, queued
+from vaezoo.sweep.job import JobFailed, job_overrides
 from vaezoo.sweep.status import UNFINISHED
+from vaezoo.trust import check, check_links
 
 
 class Jobs(Sweeper):
@@ -62,7 +65,7 @@ class Jobs(Sweeper):
             return []
         jobs = left
         place.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(self.master, place / "multirun.yaml")
+        write(place / "multirun.yaml", OmegaConf.to_yaml(self.master))
         done = self.jobs_launcher.launch(jobs, initial_job_idx=0)
         failed = sum(_failed(job) for job in done)
         if failed:
@@ -81,7 +84,14 @@ class Jobs(Sweeper):
         for folder in runs.find(place):
             if not (folder / runs.JOB).is_file() or runs.state(folder) not in UNFINISHED:
                 continue
-            job = [*queued(folder)["overrides"], *arguments]
+            queued = job_overrides(folder, self.master.trust)
+            if not self.master.trust:
+                check_links(folder)
+                config = self.loader.load_sweep_config(self.master, queued)
+                plain: Any = OmegaConf.to_container(config, resolve=False)
+                plain.pop("hydra")
+                check(plain, str(folder / runs.JOB), recorded=False)
+            job = [*queued, *arguments]
             config = self.loader.load_sweep_config(self.master, job)
             if place / config.hydra.sweep.subdir != folder:
                 raise UsageError(f"{folder} cannot run again: its configuration has changed; start its sweep anew")

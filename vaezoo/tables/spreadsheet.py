@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from vaezoo.comparison import Comparison, Standing
 from vaezoo.tables.sheet import ordered
@@ -24,8 +25,15 @@ def draw(comparison: Comparison, names: Sequence[str], sort: str | None) -> str:
             fields += [row.label, row.variant, row.key, row.n, len(row.runs)]
             for name in names:
                 fields += [row.mean(name), row.sd(name), *([words[name].get(row.key)] if name in ranked else [])]
-            writer.writerow(["" if field is None else field for field in [*fields, "; ".join(row.flags)]])
+            writer.writerow([_plain(field) for field in [*fields, "; ".join(row.flags)]])
     return file.getvalue().rstrip()
+
+
+def _plain(field: Any) -> Any:
+    """A field that no spreadsheet takes for a formula; text that would be one is quoted."""
+    if isinstance(field, str):
+        return f"'{field}" if field.startswith(("=", "+", "-", "@", "\t", "\r")) else field
+    return "" if field is None else field
 
 
 def _words(standing: Standing | None) -> dict[str, str]:

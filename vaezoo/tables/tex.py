@@ -11,6 +11,7 @@ WRITTEN = {
     "|": r"\textbar{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "[": "{[}",  # at the start of a line it would be an option of what stands before
     TIE: r"$\approx$",
     "±": r"$\pm$",
     "–": "--",

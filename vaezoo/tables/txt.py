@@ -22,7 +22,7 @@ def draw(sheets: Sequence[Sheet]) -> str:
         drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
         drawn.add_column("model", overflow="fold")
         for head in ("seeds", *map(title, sheet.columns)):
-            drawn.add_column(head, justify="right")
+            drawn.add_column(escape(head), justify="right")
         for label, marks, seeds, cells in sheet.rows:
             fields = [f"[bold]*{field(cell)}[/bold]" if cell.best else field(cell) for cell in cells]
             drawn.add_row(escape(label) + raised(marks), seeds, *fields)
