@@ -2,17 +2,20 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from vaezoo import compose
+from vaezoo.data.datamodule import DataModule
 from vaezoo.distributions import noise
 from vaezoo.evaluate.evaluate import evaluate, evaluate_run
 from vaezoo.evaluate.results import format_results
 from vaezoo.networks import mlp
 from vaezoo.train import train
 from vaezoo.variants.aae import AAE
+from vaezoo.variants.annealed_vae import AnnealedVAE
 from vaezoo.variants.beta_vae import BetaVAE
 from vaezoo.variants.cvae import CVAE
 from vaezoo.variants.vae import VAE
@@ -58,9 +61,17 @@ def test_evaluations_of_earlier_versions_are_printed_without_flags(sound):
     assert "NLL" in format_results({key: value for key, value in sound.results.items() if key != "flags"})
 
 
-@pytest.mark.parametrize("beta, asked", [(1.0, False), (4.0, True)])
-def test_a_collapse_is_flagged_where_the_objective_does_not_ask_for_it(digits, beta, asked):
-    model = BetaVAE(shapes=digits.shapes((3,)), beta=beta, **SMALL)
+@pytest.mark.parametrize(
+    "cls, options, asked",
+    [
+        (BetaVAE, {"beta": 1.0}, False),
+        (BetaVAE, {"beta": 4.0}, True),
+        (AnnealedVAE, {"capacity": 5.0}, False),
+        (AnnealedVAE, {"capacity": 0.0}, True),
+    ],
+)
+def test_a_collapse_is_flagged_where_the_objective_does_not_ask_for_it(digits, cls, options, asked):
+    model = cls(shapes=digits.shapes((3,)), **options, **SMALL)
     for parameter in model.posterior.parameters():
         nn.init.zeros_(parameter)
     assert any("posterior has collapsed" in flag for flag in flagged(model, digits)) != asked
@@ -98,3 +109,14 @@ def test_codes_that_are_all_the_same_are_flagged(tmp_path):
     run = trained(tmp_path / "run", "variant=vq_vae", "encoder=mlp", "decoder=mlp", "prior=uniform_codes", "latent=8",
                   "trainer.max_epochs=1", "posterior.codes=1")  # fmt: skip
     assert any("codes have collapsed" in flag for flag in run.results["flags"])
+
+
+def test_errors_of_standardised_data_are_compared_in_units_of_the_data(tmp_path):
+    """Of columns whose scales differ by a factor of 1e6; the model reconstructs the mean."""
+    rows = torch.randn(400, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e3, 1.0, 1e-3])
+    np.save(tmp_path / "rows.npy", rows.numpy())
+    data = DataModule("arrays", path=str(tmp_path / "rows.npy"), standardise=True, val_size=100, test_size=100)
+    data.setup()
+    model = VAE(shapes=data.shapes((2,)), **SMALL)
+    constant(model.likelihood.location_scale.head.layer)
+    assert flagged(model, data) == ["all samples are nearly equal: their variance is 0.00% of that of the data"]

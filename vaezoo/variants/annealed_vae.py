@@ -33,7 +33,7 @@ class AnnealedVAE(Variational):
     batch, on all processes, so this term couples the batch; ``rate`` is reported only.
 
     Args:
-        gamma: weight of the distance, >= 0; the paper takes 1000. A weight far above the slope of the distortion over
+        gamma: weight of the distance, >= 0; the paper takes 1000. With capacity=0 it is the beta of a beta-VAE. A weight far above the slope of the distortion over
             the rate drowns the distortion.
         capacity: C, nats at the end, >= 0; the paper takes 25 to 50. None: half the rate of the best linear VAE of the
             data with as many latents, see :func:`~vaezoo.linear.linear_model`. Above the rate that the model has use
@@ -63,6 +63,8 @@ class AnnealedVAE(Variational):
 
     def terms(self, batch: Batch) -> Terms:
         elbo = self.elbo(batch.x, self.condition(batch))
+        if self.capacity == 0:  # the distance is the rate
+            return Terms(**elbo).weighted(**dict.fromkeys(elbo.rates, self.gamma))
         rates = torch.stack([elbo[name] for name in elbo.rates]).sum(0)  # of all levels, [B]
         capacity = 0.5 * self.linear_rate if self.capacity is None else self.capacity
         distance = (gathered(rates).mean() - capacity * self.growth()).abs()
