@@ -37,8 +37,9 @@ class AAE(Aggregate):
         players: 3: reconstruction, critic and encoder take a step each, as in the paper; 2: first and last share one.
         weight: lambda, >= 0; where the encoder has a step of its own, Adam hardly sees it.
         hidden: widths of the critic's layers.
-        lr: learning rate of the game's own steps, > 0; their Adam has betas (0.5, 0.9). The encoder has two masters:
-            where the game's step is as long as that of the reconstruction, codes are matched and say nothing.
+        game_lr: learning rate of the game's own steps, > 0, as a share of ``optimizer.lr``; their betas are (0.5, 0.9).
+            The encoder has two masters: where the game's steps are as long as those of the reconstruction, codes are
+            matched and say little; where they are too short, codes are not matched.
         parts: the parts of :class:`~vaezoo.aggregate.Aggregate`.
 
     Raises:
@@ -52,13 +53,14 @@ class AAE(Aggregate):
         players: int = 3,
         weight: float = 1.0,
         hidden: tuple[int, ...] = (1000, 1000),
-        lr: float = 2e-4,
+        game_lr: float = 0.5,
         **parts: Any,
     ) -> None:
         super().__init__(**parts)
         if players not in (2, 3) or weight < 0:
             raise UsageError(f"variant.players={players} must be 2 or 3, and variant.weight={weight} >= 0")
-        self.players, self.weight, self.adam = players, weight, {"lr": lr, "betas": (0.5, 0.9)}
+        self.players, self.weight = players, weight
+        self.adam = {"lr": game_lr * self.optimizer_options["lr"], "betas": (0.5, 0.9)}
         self.critic = code_critic(getattr(self.posterior, "event", self.shapes.latent), hidden, slope=0.0)
 
     def programme(self) -> Sequence[Stage]:

@@ -33,8 +33,8 @@ class AnnealedVAE(Variational):
     batch, on all processes, so this term couples the batch; ``rate`` is reported only.
 
     Args:
-        gamma: weight of the distance, >= 0; the paper takes 1000. With capacity=0 it is the beta of a beta-VAE. A weight far above the slope of the distortion over
-            the rate drowns the distortion.
+        gamma: weight of the distance, >= 0; the paper takes 1000. A weight far above the slope of the distortion over
+            the rate drowns the distortion. With capacity=0 it is the beta of a beta-VAE.
         capacity: C, nats at the end, >= 0; the paper takes 25 to 50. None: half the rate of the best linear VAE of the
             data with as many latents, see :func:`~vaezoo.linear.linear_model`. Above the rate that the model has use
             for, the rest is noise.
