@@ -410,6 +410,16 @@ def test_aae_encoder_plays_against_the_critic():
     assert losses == pytest.approx([0.5 * float(terms["game"].mean()), 0.0], abs=1e-6)
 
 
+@pytest.mark.parametrize("optimizer, betas", [({"lr": 0.01}, (0.5, 0.9)), ({"lr": 0.01, "name": "sgd"}, None)])
+def test_the_steps_of_the_aae_follow_the_optimizer(optimizer, betas):
+    model = codes_are_data(AAE, posterior=PointPosterior, game_lr=0.25, optimizer=optimizer)
+    (own,), *game = [made.param_groups for made in model.configure_optimizers()]
+    assert own["lr"] == 0.01 and [group["lr"] for (group,) in game] == [0.0025, 0.0025]
+    assert [group.get("betas") for (group,) in game] == [betas] * 2
+    with pytest.raises(UsageError, match=r"variant\.game_lr=0 must be"):
+        codes_are_data(AAE, posterior=PointPosterior, game_lr=0)
+
+
 @pytest.mark.parametrize("cls", [WAEMMD, SWAE, AAE])
 def test_a_random_encoder_has_its_rate_reported_and_not_optimised(cls):
     batch = points(normal_points(30))

@@ -43,7 +43,8 @@ class AAE(Aggregate):
         parts: the parts of :class:`~vaezoo.aggregate.Aggregate`.
 
     Raises:
-        UsageError: there are neither 2 nor 3 players, the weight is negative or a width is below 1.
+        UsageError: there are neither 2 nor 3 players, the weight is negative, game_lr is not positive or a width is
+            below 1.
 
     Source: Makhzani et al., 2016 (arXiv 1511.05644), section 2.
     """
@@ -59,6 +60,8 @@ class AAE(Aggregate):
         super().__init__(**parts)
         if players not in (2, 3) or weight < 0:
             raise UsageError(f"variant.players={players} must be 2 or 3, and variant.weight={weight} >= 0")
+        if game_lr <= 0:
+            raise UsageError(f"variant.game_lr={game_lr} must be positive")
         self.players, self.weight = players, weight
         self.adam = {"lr": game_lr * self.optimizer_options["lr"], "betas": (0.5, 0.9)}
         self.critic = code_critic(getattr(self.posterior, "event", self.shapes.latent), hidden, slope=0.0)
