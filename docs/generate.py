@@ -293,7 +293,7 @@ def orderings() -> str:
 def speed() -> str:
     """What the benchmarks of training measured, as a Markdown table."""
     lines = ["| command | measure | value |", "|---|---|---|"]
-    for name in ("training", "variants", "denormal", "memory"):
+    for name in ("training", "variants", "relative", "denormal", "memory"):
         bench = json.loads((DOCS / "results" / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
         lines += [f"| `{bench['command']}` | {key} | {number(value)} |" for key, value in bench["found"].items()]
     return "\n".join(lines)

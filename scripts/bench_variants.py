@@ -13,8 +13,8 @@ what ``vaezoo train`` does with progress bar, CSV log and checkpoints; theirs is
 epoch, long enough for denormal numbers to appear.
 
 The two are made equal where they differ in work rather than in speed. pythae's FactorVAE trains its VAE on one half of
-a batch and permutes the codes of the other, so it gets batches of 256, of which 128 count; its critic gets our six
-layers of 1000 (Kim and Mnih, appendix A) in place of five.
+a batch and permutes the codes of the other, so it gets batches of 256, of which 128 count; both critics get the six
+layers of 1000 of the paper (Kim and Mnih, appendix A).
 """
 
 import argparse
@@ -49,7 +49,7 @@ OURS = {
     "iwae": [*GREY, "variant.samples=10"],
     "vq_vae": [*GREY, *DENSE, "posterior.codes=512", "prior=uniform_codes", "latent=64"],
     "vae_gan": [*SQUARED, *DENSE],
-    "factor_vae": [*GREY, "latent=20"],
+    "factor_vae": [*GREY, "latent=20", f"variant.hidden={[1000] * 6}"],
     "wae_mmd": [*SQUARED, "latent=20"],
 }
 
@@ -100,7 +100,7 @@ def picture_critic(config: Any) -> nn.Module:
 
 
 def code_critic() -> nn.Module:
-    """20-1000-1000-1000-1000-1000-1000-2, the critic of our FactorVAE but for pythae's second logit."""
+    """20-1000-1000-1000-1000-1000-1000-2, the critic of the paper but for pythae's second logit."""
     sizes = [20, *[1000] * 6]
     hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), nn.LeakyReLU(0.2))]
     return nn.Sequential(*hidden, nn.Linear(1000, 2))

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import random
+import re
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -14,6 +15,7 @@ from vaezoo.build import build, latent_shape
 from vaezoo.data.datamodule import DataModule
 from vaezoo.describe import REQUIRED, signature
 from vaezoo.errors import UsageError
+from vaezoo.files import printable
 
 NEVER = ("nan", "inf", "-inf", "1e999", str(10**400))  # values that no option takes, whatever its type
 ODD = (
@@ -118,8 +120,17 @@ def outcome(case: Case, data: DataModule) -> tuple[str, str]:
         return "traceback", f"{type(error).__name__}: {error}"
     if not message:
         return ("silent" if case.wrong else "accepted"), ""
-    named = any(word in message for word in (case.key, *case.words[1:]))  # a choice may be wrong as well
-    return ("refused" if named and "\n" not in message.strip() else "unnamed"), message
+    return ("refused" if _names(case, message) and "\n" not in message.strip() else "unnamed"), message
+
+
+def _names(case: Case, message: str) -> bool:
+    """Whether a refusal names what it refuses: a part of a key, a word of a command, or what the file sets."""
+    parts = [case.key, *case.words] if case.words[0] != "train" else [case.key]
+    if case.words[0] == "train":
+        parts += [part for word in case.words[1:] for part in re.split(r"[.=+~@/]", word)]
+        parts += re.findall(r"\w+", (case.experiment or b"").decode(errors="ignore"))
+    shown = [form[:20] for part in parts if part for form in (part, repr(part)[1:-1], printable(part))]
+    return any(form in message for form in shown) or "''" in message
 
 
 def _train(words: tuple[str, ...], data: DataModule) -> str:

@@ -158,7 +158,7 @@ def test_ddp_starts_its_other_process_from_any_way_to_call_the_command(tmp_path,
         ("vaezoo train encoder.h", ["encoder.hidden="]),
         ("vaezoo train trainer.max", ["trainer.max_epochs="]),
         ("vaezoo train hardware=c", ["cpu", "cpu_ddp", "cpu_pool"]),
-        ("vaezoo show vamp_", ["vamp_vae"]),
+        ("vaezoo show vamp_", ["vamp_vae", "vamp_vae_mnist"]),
         ("vaezoo train nothing=x", []),
     ],
 )

@@ -179,7 +179,7 @@ def test_evaluate_takes_a_split_and_a_limit(run, capsys) -> None:
     assert cli.main(["evaluate", str(run), "--k", "1", "--split", "val", "--limit", "30", "--threads", "1"]) == 0
     assert "val split, 30 images, k=1" in capsys.readouterr().out
     assert cli.main(["evaluate", str(run), "--limit", "0"]) == 2
-    assert "--limit=0 must be at least 1" in capsys.readouterr().err
+    assert "--limit: 0 must be a whole number from 1" in capsys.readouterr().err
 
 
 def test_data_that_have_changed_are_refused(tmp_path) -> None:

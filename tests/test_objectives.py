@@ -67,7 +67,7 @@ def test_free_bits_is_the_sum_of_the_greater_of_lambda_and_the_mean_rate(x):
 
 
 def test_annealed_penalty_vanishes_where_the_mean_rate_is_the_capacity(x):
-    model = linear(AnnealedVAE, growth=0.5)
+    model = linear(AnnealedVAE, gamma=1000.0, growth=0.5)
     rates = model.elbo(x)["rate"].detach()
     model.capacity = rates.mean().item()
     assert rates.std() > 0.1  # per example the distance would not vanish

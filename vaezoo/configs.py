@@ -215,6 +215,10 @@ def check_sweep(overrides: Sequence[str]) -> Path:
             )
     first = [each[0] for override in parse(given) if (each := _values(override))]
     _check_names([text for text in first if not text.startswith("~")])
+    for override in parse(given):
+        for text in _values(override) if override.is_sweep_override() else ():
+            check_option(override.key_or_group, text.partition("=")[2])
+    print("checking every value of the sweep ...", file=sys.stderr, flush=True)
     with _loader() as loader:
         with _explained(first):
             sweep = loader.load_configuration("train", [*given, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)

@@ -120,7 +120,7 @@ def options(given: Mapping[str, Any] | None) -> dict[str, Any]:
         raise UsageError(f"optimizer.schedule={merged['schedule']} is unknown; there are constant, linear, cosine")
     if merged["lr"] <= 0:
         raise UsageError(f"optimizer.lr={merged['lr']} must be positive")
-    taken = _arguments(merged["name"])
+    taken = arguments(merged["name"])
     for key in ("betas", "eps", "weight_decay"):
         if key not in taken and merged[key] != type(merged[key])(DEFAULTS[key]):
             raise UsageError(
@@ -140,7 +140,7 @@ def make(parameters: Iterable[nn.Parameter], chosen: Mapping[str, Any]) -> torch
     """
     parameters = list(parameters)
     fused = all(p.is_floating_point() and p.device.type in ("cpu", "cuda", "mps", "xpu") for p in parameters)
-    kernel = {"fused": fused} if "fused" in _arguments(chosen["name"]) else {}
+    kernel = {"fused": fused} if "fused" in arguments(chosen["name"]) else {}
     return NAMES[chosen["name"]](parameters, **{**_constructed(chosen), **kernel, **(chosen["args"] or {})})
 
 
@@ -151,13 +151,14 @@ def configure(optimizer: torch.optim.Optimizer, chosen: Mapping[str, Any]) -> No
 
 
 def _constructed(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    taken = _arguments(chosen["name"])
+    taken = arguments(chosen["name"])
     values = {key: chosen[key] for key in CONSTRUCTED if key in taken}
     return {key: tuple(value) if key == "betas" else float(value) for key, value in values.items()}
 
 
 @cache
-def _arguments(name: str) -> frozenset[str]:
+def arguments(name: str) -> frozenset[str]:
+    """Names of what one of :data:`NAMES` takes beside the parameters."""
     return frozenset(inspect.signature(NAMES[name]).parameters) - UNUSED
 
 

@@ -21,7 +21,8 @@ class Update:
             update.
         modules: modules (or bare Parameters) that the step moves, and nothing else.
         repeats: steps per batch.
-        optimizer: options that replace those of the ``optimizer`` config, e.g. ``{"betas": (0.5, 0.9)}``.
+        optimizer: options that replace those of the ``optimizer`` config, e.g. ``{"betas": (0.5, 0.9)}``, where that
+            optimizer takes them.
     """
 
     name: str

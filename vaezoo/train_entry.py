@@ -43,7 +43,6 @@ def main() -> int:
             if not flags.shows and (told := all_over(overrides)):
                 print(told)
                 return 0
-            print("checking every value of the sweep ...", file=sys.stderr, flush=True)
             sweep = configs.check_sweep(overrides)
             make_folder("sweep_dir", sweep)
         else:

@@ -314,7 +314,9 @@ class Variant(LightningModule, ABC):
         return [optimizers.make(update.parameters, self._options(update)) for update in self.stage.updates]
 
     def _options(self, update: Update) -> dict[str, Any]:
-        return optimizers.options({**self.optimizer_options, **update.optimizer})
+        taken = optimizers.arguments(self.optimizer_options["name"])
+        own = {key: v for key, v in update.optimizer.items() if key in taken or key not in optimizers.CONSTRUCTED}
+        return optimizers.options({**self.optimizer_options, **own})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.meters.flush(self)

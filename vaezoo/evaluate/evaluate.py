@@ -15,6 +15,7 @@ from vaezoo.batch import Batch
 from vaezoo.data.datamodule import DataModule
 from vaezoo.data.standardise import Scale
 from vaezoo.distributions import noise
+from vaezoo.evaluate.flags import Variance, flags
 from vaezoo.evaluate.latents import ActiveUnits, MutualInformation, PerDimensionKL
 from vaezoo.evaluate.mean import Mean, SquaredError
 from vaezoo.evaluate.mode import evaluating, on_device
@@ -28,6 +29,7 @@ from vaezoo.variant import Variant
 from vaezoo.variational import Variational
 
 PIECE = 50  # examples at a time; with 20 samples each they fill the rows that a likelihood decodes at once
+JUDGED = 200  # examples that critics are given for the flags
 FIELDS = (
     "elbo",
     "distortion",
@@ -74,7 +76,8 @@ def evaluate(
         inception: judge them by the Inception network too.
 
     Returns:
-        dict: The fields of one evaluation in results.json; nats per example unless named otherwise.
+        dict: The fields of one evaluation in results.json; nats per example unless named otherwise. ``flags`` lists,
+        in sentences, what cannot be right; see :func:`vaezoo.evaluate.flags.flags`.
     """
     begin = time.perf_counter()
     data = datamodule.split(split)
@@ -87,19 +90,23 @@ def evaluate(
         reasons = undefined(model, probe, k)
         own = model.measures()
         meters = {name: meter.to(model.device) for name, meter in (_meters(model, k, reasons) | own).items()}
+        variance = Variance().to(model.device)
         hidden = None if progress and rank == 0 else True  # None: there is a bar in a terminal only
         for start in tqdm(starts, f"{split}, k={k}", unit=f" x {piece} images", disable=hidden, leave=False):
             batch = on_device(data[start : min(start + piece, size)], model)
             with noise.seeded(EVALUATION, seed, start):
                 _measure(model, batch, meters, own, data.scale)
+            variance.update(batch.x if data.scale is None else data.scale.undo(batch.x))
         measured = {name: meter.compute() for name, meter in meters.items()}
         measured["rate_is"] = rate_is(model, probe)
         reasons |= remarks(model)
-    if data.scale is not None:
-        _in_units(measured, data.scale.log_volume(model.shapes.event))
-    seconds = time.perf_counter() - begin
-    report = _report({"split": split, "images": size, "k": k}, model, measured, reasons)
-    report = {**report, "seconds": seconds, "images_per_second": size / seconds}
+        if data.scale is not None:
+            _in_units(measured, data.scale.log_volume(model.shapes.event))
+        seconds = time.perf_counter() - begin
+        report = _report({"split": split, "images": size, "k": k}, model, measured, reasons)
+        some = on_device(data[: min(JUDGED, size)], model)
+        report["flags"] = flags(model, report, variance.compute().item(), some)
+    report |= {"seconds": seconds, "images_per_second": size / seconds}
     if quality and rank == 0:
         with evaluating(model, device):
             report["quality"], more = quality_of(model, datamodule, quality, samples, seed, inception)

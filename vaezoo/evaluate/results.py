@@ -81,6 +81,7 @@ def format_results(results: Mapping[str, Any]) -> str:
         shown = f"{value:.4f}" if isinstance(value, float) else "-" if value is None else str(value)
         lines.append(f"  {name.replace('_', ' '):<20}{shown:>12}  {note}".rstrip())
     lines += _quality(results)
+    lines += [f"  WARNING: {flag}" for flag in results.get("flags", [])]  # evaluations of earlier versions have none
     return "\n".join(lines) + f"\n  {results['seconds']:.1f} s, {results['images_per_second']:.1f} images/s"
 
 

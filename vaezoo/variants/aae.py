@@ -37,27 +37,40 @@ class AAE(Aggregate):
         players: 3: reconstruction, critic and encoder take a step each, as in the paper; 2: first and last share one.
         weight: lambda, >= 0; where the encoder has a step of its own, Adam hardly sees it.
         hidden: widths of the critic's layers.
+        game_lr: learning rate of the game's own steps, > 0, as a share of ``optimizer.lr``; their betas are (0.5, 0.9).
+            The encoder has two masters: where the game's steps are as long as those of the reconstruction, codes are
+            matched and say little; where they are too short, codes are not matched.
         parts: the parts of :class:`~vaezoo.aggregate.Aggregate`.
 
     Raises:
-        UsageError: there are neither 2 nor 3 players, the weight is negative or a width is below 1.
+        UsageError: there are neither 2 nor 3 players, the weight is negative, game_lr is not positive or a width is
+            below 1.
 
     Source: Makhzani et al., 2016 (arXiv 1511.05644), section 2.
     """
 
     def __init__(
-        self, players: int = 3, weight: float = 1.0, hidden: tuple[int, ...] = (1000, 1000), **parts: Any
+        self,
+        players: int = 3,
+        weight: float = 1.0,
+        hidden: tuple[int, ...] = (1000, 1000),
+        game_lr: float = 0.5,
+        **parts: Any,
     ) -> None:
         super().__init__(**parts)
         if players not in (2, 3) or weight < 0:
             raise UsageError(f"variant.players={players} must be 2 or 3, and variant.weight={weight} >= 0")
+        if game_lr <= 0:
+            raise UsageError(f"variant.game_lr={game_lr} must be positive")
         self.players, self.weight = players, weight
+        self.adam = {"lr": game_lr * self.optimizer_options["lr"], "betas": (0.5, 0.9)}
         self.critic = code_critic(getattr(self.posterior, "event", self.shapes.latent), hidden, slope=0.0)
 
     def programme(self) -> Sequence[Stage]:
-        steps = [Update("autoencoder", self.terms, self.autoencoder), Update("critic", self.judging, [self.critic])]
-        encoder = Update("encoder", self.fooling, [self.encoder, self.posterior])
-        return [Stage("game", [*steps, encoder][: self.players])]
+        critic = Update("critic", self.judging, [self.critic], optimizer=self.adam)
+        encoder = Update("encoder", self.fooling, [self.encoder, self.posterior], optimizer=self.adam)
+        steps = [Update("autoencoder", self.terms, self.autoencoder), critic, encoder]
+        return [Stage("game", steps[: self.players])]
 
     def terms(self, batch: Batch) -> Terms:
         ((*_, z),) = levels = self.latents(batch.x)

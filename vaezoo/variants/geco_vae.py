@@ -1,5 +1,6 @@
 """The VAE that minimises the rate under a constraint on the distortion."""
 
+from math import prod
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from vaezoo.batch import Batch
 from vaezoo.errors import UsageError
 from vaezoo.estimators import gathered, rate
+from vaezoo.linear import linear_model
 from vaezoo.registry import register
 from vaezoo.terms import Terms
 from vaezoo.variational import Variational
@@ -34,7 +36,8 @@ class GecoVAE(Variational):
     fixed scale this is the paper's Lagrangian. The losses of two moments are not comparable, for lambda differs.
 
     Args:
-        tolerance: kappa, root mean squared error per value that is good enough, in the unit of x, > 0.
+        tolerance: kappa, root mean squared error per value that is good enough, in the unit of x, > 0. None: that of
+            the best linear VAE of the data with as many latents, see :func:`~vaezoo.linear.linear_model`.
         step: eta, >= 0; 0 holds lambda.
         momentum: alpha of the moving average of the constraint, in [0, 1).
         parts: the parts of :class:`~vaezoo.variational.Variational`.
@@ -48,16 +51,24 @@ class GecoVAE(Variational):
     log_multiplier: Tensor
     constraint: Tensor  # moving average
     moves: Tensor
+    linear_std: Tensor  # before training starts 1
 
-    def __init__(self, tolerance: float = 0.1, step: float = 0.01, momentum: float = 0.99, **parts: Any) -> None:
+    def __init__(
+        self, tolerance: float | None = None, step: float = 0.001, momentum: float = 0.99, **parts: Any
+    ) -> None:
         super().__init__(**parts)
-        if tolerance <= 0 or step < 0:
+        if (tolerance is not None and tolerance <= 0) or step < 0:
             raise UsageError(f"variant.tolerance={tolerance} must be positive and variant.step={step} at least 0")
         if not 0 <= momentum < 1:
             raise UsageError(f"variant.momentum={momentum} must be in [0, 1)")
         self.tolerance, self.step, self.momentum = tolerance, step, momentum
         for name in ("log_multiplier", "constraint", "moves"):
             self.register_buffer(name, torch.zeros(()))
+        self.register_buffer("linear_std", torch.ones(()))
+
+    def start(self, x: Tensor) -> None:
+        super().start(x)
+        self.linear_std.fill_(linear_model(x, prod(self.shapes.latent)).std)
 
     def terms(self, batch: Batch) -> Terms:
         c = self.condition(batch)
@@ -65,7 +76,8 @@ class GecoVAE(Variational):
         px = self.decode(latent.z, c)
         if self.training:
             error = (batch.x - px.mean.detach()).flatten(1).square().mean(1)  # [B]
-            self.seen = gathered(error).mean() / self.tolerance**2 - 1
+            tolerance = self.linear_std if self.tolerance is None else self.tolerance
+            self.seen = gathered(error).mean() / tolerance**2 - 1
         terms = Terms(distortion=-px.log_prob(batch.x), rate=rate(*latent))
         return terms.weighted(distortion=self.log_multiplier.exp())
 

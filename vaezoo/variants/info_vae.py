@@ -3,12 +3,18 @@
 from math import prod
 from typing import Any, Literal
 
+import torch
+from torch import Tensor
+
 from vaezoo.batch import Batch
 from vaezoo.errors import UsageError
 from vaezoo.estimators import gathered, kernel_for, mmd_u
+from vaezoo.linear import linear_model
 from vaezoo.registry import register
 from vaezoo.terms import Terms
 from vaezoo.variational import Variational
+
+SHARE = 2.5  # of the linear VAE's rate, as the weight of MMD
 
 
 @register(
@@ -28,8 +34,9 @@ class InfoVAE(Variational):
     estimate on the batch of all processes, which may be negative.
 
     Args:
-        alpha: weight given to the mutual information, <= 1; by default the MMD-VAE.
-        weight: lambda, >= 1 - alpha.
+        alpha: weight given to the mutual information, <= 1.
+        weight: lambda, >= 1 - alpha. None: MMD weighs 2.5 times the rate of the best linear VAE of the data with as
+            many latents, see :func:`~vaezoo.linear.linear_model`.
         kernel: ``imq`` or ``rbf``; see :func:`~vaezoo.estimators.kernel_for`.
         std: s of the kernel's width, C = 2 d s^2, > 0; the prior's standard deviation.
         parts: the parts of :class:`~vaezoo.variational.Variational`.
@@ -41,25 +48,33 @@ class InfoVAE(Variational):
     Source: Zhao, Song and Ermon, AAAI 2019 (arXiv 1706.02262), section 4.
     """
 
+    linear_rate: Tensor  # before training starts 0
+
     def __init__(
         self,
-        alpha: float = 1.0,
-        weight: float = 10.0,
+        alpha: float = 0.5,
+        weight: float | None = None,
         kernel: Literal["imq", "rbf"] = "imq",
         std: float = 1.0,
         **parts: Any,
     ) -> None:
         super().__init__(**parts)
-        if alpha > 1 or alpha + weight < 1:
+        if alpha > 1 or (weight is not None and alpha + weight < 1):
             raise UsageError(f"variant.alpha={alpha} must be <= 1 and variant.weight={weight} >= 1 - alpha")
         if alpha == 1 and any(True for _ in self.prior.parameters()):
             raise UsageError("variant.alpha=1.0 leaves the prior nothing to learn from: use alpha < 1, prior=standard")
-        self.weights = {"rate": 1 - alpha, "mmd": alpha + weight - 1}
+        self.alpha, self.weight = alpha, weight
+        self.register_buffer("linear_rate", torch.zeros(()))
         self.kernel = kernel_for(kernel, prod(getattr(self.posterior, "event", self.shapes.latent)), std)
+
+    def start(self, x: Tensor) -> None:
+        super().start(x)
+        self.linear_rate.fill_(linear_model(x, prod(self.shapes.latent)).rate)
 
     def terms(self, batch: Batch) -> Terms:
         c = self.condition(batch)
         ((_, p, z),) = levels = self.latents(batch.x, c)
         codes = gathered(z)
         mmd = mmd_u(codes, p.sample((len(codes),)), self.kernel)
-        return Terms(**self.elbo(batch.x, c, levels=levels), mmd=mmd).weighted(**self.weights)
+        weight = SHARE * self.linear_rate if self.weight is None else self.alpha + self.weight - 1
+        return Terms(**self.elbo(batch.x, c, levels=levels), mmd=mmd).weighted(rate=1 - self.alpha, mmd=weight)
