@@ -16,7 +16,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
-from vaezoo import describe, hardware_page, registry  # noqa: E402
+from vaezoo import describe, registry, yaml_page  # noqa: E402
 
 OUT = DOCS / "reference"
 PARTS = tuple(group for group in registry.GROUPS if group != "variant")
@@ -36,13 +36,13 @@ def reference(out: Path = OUT) -> None:
     pages |= {"variants.md": variants(), "parts.md": parts()}
     pages |= {"_results.md": results() + "\n", "_comparison.md": comparison() + "\n", "_speed.md": speed() + "\n"}
     pages["_orderings.md"] = orderings() + "\n"
-    pages["_hardware.txt"] = hardware_page.page() + "\n"
+    pages["_hardware.txt"] = yaml_page.page("hardware") + "\n"
     for file in out.glob("*.md"):
         if file.name not in pages:
             file.unlink()
     for name, text in pages.items():
-        if not (out / name).is_file() or (out / name).read_text() != text:
-            (out / name).write_text(text)
+        if not (out / name).is_file() or (out / name).read_text(encoding="utf-8") != text:
+            (out / name).write_text(text, encoding="utf-8")
 
 
 def built_in(group: str) -> list[str]:
@@ -140,7 +140,7 @@ def body(target: str, node: ast.ClassDef) -> str:
     if not statements:
         return ""
     module = target.partition(":")[0].split(".")
-    source = ROOT.joinpath(*module).with_suffix(".py").read_text().splitlines()
+    source = ROOT.joinpath(*module).with_suffix(".py").read_text(encoding="utf-8").splitlines()
     first = min([statements[0].lineno, *(d.lineno for d in getattr(statements[0], "decorator_list", []))])
     head = f"class {node.name}({', '.join(map(ast.unparse, node.bases))}):"
     return "\n".join([head, *source[first - 1 : node.end_lineno]])
@@ -173,7 +173,7 @@ def variant_table(names: Iterable[str]) -> str:
         paper = f"[{card.paper}]({card.url})" if card.url else card.paper
         limits = "; ".join(f"[`{other}`](variant-{other}.md) at {values(at)}" for other, at in card.limits.items())
         module = registry.find("variant", name).target.partition(":")[0].split(".")
-        length = len(ROOT.joinpath(*module).with_suffix(".py").read_text().splitlines())
+        length = len(ROOT.joinpath(*module).with_suffix(".py").read_text(encoding="utf-8").splitlines())
         tests = "<br>".join(f"`{test}`" for test in card.identities)
         cells = [f"[`{name}`](variant-{name}.md)", paper, limits, tests, status(card), str(length)]
         lines.append(f"| {' | '.join(cells)} |")
@@ -222,7 +222,7 @@ def recorded(folder: Path = DOCS / "results") -> list[dict[str, Any]]:
     """The recorded runs: a file holds one run of an experiment, or several under ``runs``."""
     found = []
     for file in sorted(folder.glob("*.json")):
-        stored = json.loads(file.read_text())
+        stored = json.loads(file.read_text(encoding="utf-8"))
         for run in stored.get("runs", [stored]):
             changes = [text for text in run.get("overrides", []) if not text.startswith("experiment=")]
             found.append(
@@ -294,7 +294,7 @@ def speed() -> str:
     """What the benchmarks of training measured, as a Markdown table."""
     lines = ["| command | measure | value |", "|---|---|---|"]
     for name in ("training", "variants", "relative", "denormal", "memory"):
-        bench = json.loads((DOCS / "results" / "benchmarks" / f"{name}.json").read_text())
+        bench = json.loads((DOCS / "results" / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
         lines += [f"| `{bench['command']}` | {key} | {number(value)} |" for key, value in bench["found"].items()]
     return "\n".join(lines)
 
@@ -338,7 +338,7 @@ def experiment(name: str) -> dict[str, Any]:
     file = ROOT / "conf" / "experiment" / f"{name}.yaml"
     if not file.is_file():
         return {}
-    text = file.read_text()
+    text = file.read_text(encoding="utf-8")
     about: dict[str, Any] = dict(re.findall(r"override /(variant|dataset): *(\w+)", text))
     comment = " ".join(line for line in text.splitlines() if line.startswith("#"))
     if found := PUBLISHED.search(comment):
@@ -364,4 +364,4 @@ def readme(text: str) -> str:
 if __name__ == "__main__":
     reference()
     file = ROOT / "README.md"
-    file.write_text(readme(file.read_text()))
+    file.write_text(readme(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -53,7 +53,7 @@ def trained(chosen: list[str], folder: Path) -> Seconds:
     run_dir = folder / str(time.monotonic_ns())
     begin = time.perf_counter()
     vaezoo.train(vaezoo.compose([*chosen, f"run_dir={run_dir}"]))
-    return time.perf_counter() - begin, json.loads((run_dir / "run.json").read_text())["seconds"]
+    return time.perf_counter() - begin, json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["seconds"]
 
 
 def each(chosen: list[str], seeds: range, folder: Path) -> Seconds:

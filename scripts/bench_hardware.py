@@ -22,7 +22,7 @@ def speed(switch: str, on: bool, folder: Path, overrides: list[str]) -> float:
     run = folder / str(on)
     command = [sys.executable, "-m", "vaezoo", "train", f"run_dir={run}", f"hardware.{switch}={on}", *overrides]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return json.loads((run / "run.json").read_text())["images_per_second"]
+    return json.loads((run / "run.json").read_text(encoding="utf-8"))["images_per_second"]
 
 
 def main() -> None:

@@ -84,7 +84,7 @@ def many(folder: Path, runs: int) -> dict[str, Any]:
     status = timed(["sweep", "status", str(folder / "sweep")])
     again = sweep(folder / "sweep", LAUNCHERS["basic"][1], runs)
     inside = [path for path in (folder / "sweep").rglob("*")]
-    finished = sum("finished" in path.read_text() for path in (folder / "sweep").glob("*/run.json"))
+    finished = sum("finished" in path.read_text(encoding="utf-8") for path in (folder / "sweep").glob("*/run.json"))
     found = {
         "runs": runs,
         "finished": finished,
@@ -116,6 +116,7 @@ def timed(arguments: list[str]) -> float:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        encoding="utf-8",
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stdout[-2000:]}")

@@ -130,7 +130,7 @@ def main() -> None:
     rows = [(*cell, *outcome(cell)) for cell in tqdm(chosen, unit=" cells")]
     counts = Counter(row[len(AXES)] for row in rows)
     if options.out:
-        with open(options.out, "w", newline="") as file:
+        with open(options.out, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([(*AXES, "outcome", "message"), *rows])
     for row in rows:
         if row[len(AXES)] == "crashed":

@@ -53,7 +53,7 @@ def main() -> int:
             print(text(rows[-1], given.processes), flush=True)
     if given.write:
         settings = {name: value for name, value in vars(given).items() if name not in ("write", "runs")}
-        given.write.write_text(json.dumps({"settings": settings, "rows": rows}, indent=2) + "\n")
+        given.write.write_text(json.dumps({"settings": settings, "rows": rows}, indent=2) + "\n", encoding="utf-8")
     worst = max(max(row["largest_difference"], row["weights_difference"]) for row in rows)
     print(f"largest relative difference: {worst:.1e} (tolerance {given.tolerance:.0e})")
     return int(worst > given.tolerance)
@@ -102,7 +102,9 @@ def train(folder: Path, variant: str, processes: int, given: argparse.Namespace)
         *small,
         *VARIANTS.get(variant, []),
     ]
-    done = subprocess.run([sys.executable, "-m", "vaezoo", "train", *overrides], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "vaezoo", "train", *overrides], capture_output=True, text=True, encoding="utf-8"
+    )
     if done.returncode:
         raise SystemExit(f"vaezoo train {' '.join(overrides)}\nended with {done.returncode}:\n{done.stderr[-3000:]}")
     return folder
@@ -110,11 +112,11 @@ def train(folder: Path, variant: str, processes: int, given: argparse.Namespace)
 
 def numbers(folder: Path) -> dict[str, float]:
     """Every number that a run reports, by name: the evaluation, and training and validation epoch by epoch."""
-    results = json.loads((folder / "results.json").read_text())
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     for name in ("seconds", "images_per_second", "others"):
         results.pop(name, None)
     found = dict(_flat(results))
-    with (folder / "metrics.csv").open() as file:
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             for name, value in row.items():
                 if value and name not in ("step", "epoch"):

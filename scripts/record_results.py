@@ -13,10 +13,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from vaezoo.build import read_config
 from vaezoo.files import write
 from vaezoo.identity import digest
+from vaezoo.runs import RECORD, RESULTS, contents
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
+DOCS = Path(__file__).parents[1] / "docs" / "results"
 PLACES = ("run_dir", "sweep_dir", "sweep=", "resume", "hardware", "logger", "callbacks", "dataset.root")
 QUIET = (*PLACES, "trainer.progress_bar", "evaluate.")  # overrides that change no number
 SHOWN = ("status", "seed", "data", "parameters", "versions", "hardware", "seconds", "images_per_second", "epochs")
@@ -28,24 +30,23 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     groups = defaultdict(list)
     for run in parser.parse_args().runs:
-        config = OmegaConf.load(run / "config.yaml")
-        assert isinstance(config, DictConfig)
+        config = read_config(run)
         if not config.choices.experiment:
             parser.error(f"{run} is no run of an experiment")
         groups[config.choices.experiment].append(record(run, config))
     for experiment, rows in groups.items():
-        file = RESULTS / f"{experiment}.json"
+        file = DOCS / f"{experiment}.json"
         write(file, json.dumps(rows[0] if len(rows) == 1 else {"runs": rows}, indent=2) + "\n")
         print(file)
 
 
 def record(run: Path, config: DictConfig) -> dict[str, Any]:
     """What one run was and what it measured."""
-    about = json.loads((run / "run.json").read_text())
+    about = contents(run / RECORD)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     choices = {key: plain["choices"][key] for key in ("variant", "dataset", "likelihood", "prior", "posterior")}
     overrides = [text for text in plain["overrides"] if not text.startswith(QUIET)]
-    measured = json.loads((run / "results.json").read_text())
+    measured = contents(run / RESULTS)
     trained = {key: about.get(key) for key in SHOWN}
     return {**choices, "overrides": overrides, "config_hash": digest(plain), "training": trained, **measured}
 

@@ -17,6 +17,11 @@ warnings.filterwarnings("ignore", module="pytorch_lightning")
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--fuzz N``: the number of random command lines of test_fuzz.py."""
+    parser.addoption("--fuzz", type=int, default=60, dest="fuzz", help="random command lines to try (default: 60)")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of the real datasets: VAEZOO_DATA, or ``shared/data`` beside the checkout; skips where there is none."""

@@ -10,12 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from vaezoo import describe, runs
+from tests.synthetic import synthetic_run
+from vaezoo import configs, describe, runs
 from vaezoo.callbacks.prune import Prune, best_until
 from vaezoo.configs import compose
 from vaezoo.errors import UsageError
-from vaezoo.hardware_page import entries, headline
+from vaezoo.sweep import command
 from vaezoo.sweep.plugins import EXTRAS, check_plugin
+from vaezoo.sweep.study import searched, summary
+from vaezoo.yaml_page import entries, headline
 
 ROOT = Path(__file__).parents[1]
 TINY = [
@@ -158,6 +161,33 @@ def test_a_search_goes_on_with_the_trial_that_was_cut(tmp_path):
 
 
 @needs_optuna
+def test_a_parameter_that_a_variant_does_not_have_can_be_left_out(capsys):
+    search = ["sweep=optuna", "variant=beta_vae", "variant.beta=interval(1,8)"]
+    with pytest.raises(UsageError, match=r"variant\.warmup is not an option .*; '~variant\.warmup' leaves it out"):
+        configs.check_sweep(search)
+    asked = []
+    words = ["optuna", *search[1:], "~variant.warmup"]
+    assert command.main(words, lambda given: asked.append(given) or 0) == 0
+    assert configs.check_sweep(asked[0][1:]) == Path("sweeps/optuna")
+    with pytest.raises(UsageError, match=r"sweep=optuna does not search latnt; did you mean 'latent'\?"):
+        command.main(["optuna", "~latnt"], lambda given: 0)
+    assert searched({"latent": "choice(2,4)", "variant.warmup": "choice(0,1)"}, ["variant.warmup"]) == {
+        "latent": "choice(2,4)"
+    }
+
+
+def test_a_search_names_its_pruned_trials_and_the_best_run(tmp_path):
+    for name, state, elbo in (("a", "finished", -90.0), ("b", "pruned", -95.0), ("c", "finished", -80.0)):
+        place = synthetic_run(tmp_path / name, state=state, reason="it was worse" if state == "pruned" else None)
+        (place / runs.METRICS).write_text(f"step,epoch,val/elbo\n1,0,{elbo}\n")
+    synthetic_run(tmp_path / "d", state="failed", reason="ValueError: no")
+    lines = summary(tmp_path).splitlines()
+    assert lines[0] == "4 trials: 2 finished, 1 failed, 1 pruned"
+    assert lines[1] == f"pruned: {tmp_path / 'b'}: it was worse"
+    assert lines[2].startswith(f"best: {tmp_path / 'c'}: -ELBO 80.00 (") and "variant=vae" in lines[2]
+
+
+@needs_optuna
 @pytest.mark.slow
 def test_a_second_start_of_a_search_trains_only_what_is_missing(tmp_path):
     command = ["train", "-m", "sweep=optuna", *TINY[:2], *TINY[4:], f"sweep_dir={tmp_path}"]
@@ -166,7 +196,7 @@ def test_a_second_start_of_a_search_trains_only_what_is_missing(tmp_path):
     before = (first / runs.RECORD).stat().st_mtime_ns
     printed = vaezoo(*command, "hydra.sweeper.n_trials=2")
     assert len(runs.find(tmp_path)) == 2
-    assert "Best value" in printed
+    assert "2 trials: 2 finished" in printed and f"best: {tmp_path}/vae-" in printed
     assert (first / runs.RECORD).stat().st_mtime_ns == before
 
 
@@ -178,7 +208,8 @@ def sibling(folder: Path, name: str, elbos: list[float], dataset: str = "digits"
     path = folder / name
     path.mkdir()
     choices = {"dataset": dataset, "likelihood": "bernoulli"}
-    (path / runs.CONFIG).write_text(json.dumps({"choices": choices, "trainer": {"max_epochs": epochs}}))
+    config = {"choices": choices, "trainer": {"max_epochs": epochs}, "overrides": []}
+    (path / runs.CONFIG).write_text(json.dumps(config))
     lines = [f"{10 * epoch},{epoch},{elbo}" for epoch, elbo in enumerate(elbos)]
     (path / runs.METRICS).write_text("\n".join(["step,epoch,val/elbo", *lines, ""]))
     return path

@@ -12,6 +12,8 @@ from scipy.stats import ttest_rel
 from tests.synthetic import synthetic_run
 from vaezoo import runs
 from vaezoo.comparison import Comparison, compare, paired
+from vaezoo.tables.sheet import ordered
+from vaezoo.tables.table import table
 
 
 def _compared(place: Path) -> Comparison:
@@ -158,8 +160,9 @@ def test_paired_test_agrees_with_scipy() -> None:
     a, b = noise.normal(size=6), noise.normal(0.5, size=6)
     expected = ttest_rel(a, b).pvalue
     assert paired(dict(enumerate(a)), dict(enumerate(b))) == pytest.approx(expected, rel=1e-9)
-    assert paired({0: 1.0, 1: 2.0}, {1: 2.0, 2: 3.0}) is None
-    assert paired({0: 1.0, 1: 2.0}, {0: 0.0, 1: 1.0}) == 0.0 and paired({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}) == 1.0
+    three = {0: 1.0, 1: 2.0, 2: 4.0}
+    assert paired(three, {0: 0.0, 1: 1.0, 2: 3.0}) == 0.0 and paired(three, three) == 1.0
+    assert paired({0: 1.0, 1: 2.0}, {0: 1.0, 1: 2.0}) is None and paired(three, {1: 2.0, 2: 3.0}) is None
 
 
 def test_better_pairs_seeds_and_leaves_out_what_it_cannot_test(tmp_path: Path) -> None:
@@ -196,6 +199,58 @@ def test_a_row_with_a_failed_seed_can_be_the_best(tmp_path: Path) -> None:
     synthetic_run(tmp_path / "c", "iwae", 0, results={"nll": 30.0})
     standing = _compared(tmp_path).better("nll")
     assert standing is not None and standing.best.label == "vae" and standing.best.failed == 1
+
+
+def test_two_seeds_and_speed_are_never_tested(tmp_path: Path) -> None:
+    for seed in range(3):
+        for variant, speed in (("vae", 1292.0), ("iwae", 199.0 + 2000 * (seed == 1))):
+            record = {"images_per_second": speed}
+            synthetic_run(tmp_path / f"{variant}{seed}", variant, seed, results={"nll": 30.0 + seed}, record=record)
+    every = [runs.read(path) for path in runs.find(tmp_path)]
+    nll, speed = (compare(every).better(name) for name in ("nll", "images_per_second"))
+    assert nll is not None and len(nll.ties) == 1 and speed is not None and speed.ties == speed.untested == []
+    few = compare([run for run in every if run.seed < 2]).better("nll")
+    assert few is not None and few.ties == [] and len(few.untested) == 1
+
+
+def test_a_run_that_its_evaluation_distrusts_is_flagged_and_never_the_best(tmp_path: Path) -> None:
+    lost = "the critic won: all samples are equal"
+    synthetic_run(tmp_path / "a", "vae_gan", 0, results={"squared_error": 0.1, "nll": 1.0, "flags": [lost]})
+    synthetic_run(tmp_path / "b", "vae_gan", 1, results={"squared_error": 0.1, "nll": 1.0})
+    synthetic_run(tmp_path / "c", "vae", 0, results={"squared_error": 5.0, "nll": 30.0})
+    comparison = _compared(tmp_path)
+    row = _row(comparison, "vae_gan")
+    assert row.flags == [f"{lost} (1 of 2)"] and row.reasons["squared_error"] == row.flags[0]
+    for metric in ("nll", "squared_error"):
+        standing = comparison.better(metric)
+        assert standing is not None and standing.best.label == "vae"
+    assert [found.label for found in ordered(comparison, comparison.groups()[0])] == ["vae", "vae_gan"]
+    assert "images_per_second" not in row.reasons
+
+
+def test_a_row_says_how_many_of_its_seeds_were_measured(tmp_path: Path) -> None:
+    synthetic_run(tmp_path / "a", "vae", 0)
+    synthetic_run(tmp_path / "b", "vae", 1)
+    (tmp_path / "b" / runs.RESULTS).unlink()
+    synthetic_run(tmp_path / "c", "iwae", 0)
+    synthetic_run(tmp_path / "d", "iwae", 1, results={"k": 5})
+    comparison = _compared(tmp_path)
+    assert _row(comparison, "vae").flags == ["1 of 2 finished seeds not evaluated"]
+    assert _row(comparison, "vae").partly["rate"] == "seed 1: not evaluated"
+    other = _row(comparison, "iwae")
+    assert other.flags == [] and set(other.partly) == {"nll", "bits_per_dim"}
+    text = table(comparison, "md", ["nll", "rate"])
+    assert "1 of 2 finished seeds not evaluated" in text and text.count("seed 1: measured with K=5") == 1
+
+
+def test_a_dataset_is_named_without_its_key_and_only_where_rows_of_several_meet(tmp_path: Path) -> None:
+    for dataset in ("digits", "mnist"):
+        for beta in (1, 4):
+            settings = {"variant.beta": beta}
+            synthetic_run(tmp_path / f"{dataset}{beta}", "beta_vae", settings=settings, dataset=dataset)
+    rows = _compared(tmp_path).rows
+    assert [row.label for row in rows] == [f"beta_vae {data} beta={b}" for data in ("digits", "mnist") for b in (1, 4)]
+    assert [row.name for row in rows] == ["beta_vae beta=1", "beta_vae beta=4"] * 2
 
 
 def test_differences_hold_what_distinguishes_rows_and_nothing_else(tmp_path: Path) -> None:

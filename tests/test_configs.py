@@ -148,7 +148,7 @@ def test_an_option_that_two_packages_define_is_refused(conf):
         ("latent=0", "latent=0 must be made of sizes of at least 1"),
         ("evaluate.k=-1", "evaluate.k=-1 must be at least 0"),
         ("seed=x", "seed=x: expected an integer, got 'x'"),
-        ("~prior", "prior cannot be removed (options: "),
+        ("~prior", "prior cannot be removed (~prior; options: "),
         ("+variant@foo=vae", "foo is not an option"),
         ("variant=[vae", "cannot read 'variant=[vae'"),
         ("variant", "cannot read 'variant'"),

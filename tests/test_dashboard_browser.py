@@ -116,6 +116,48 @@ def test_two_selected_rows_show_both_curves_and_both_pictures(page):
     assert page.locator("#differences td code", has_text="beta_vae").count() == 1
 
 
+def test_headings_clear_the_selection_and_pictures_are_near_the_top(page):
+    everything(page)
+    for name in ("Pictures", "Curves", "Dimensions"):
+        page.get_by_label("Panels").get_by_role("link", name=name).click()
+        page.wait_for_timeout(700)  # smooth scrolling
+        bar, title = (page.locator(what).bounding_box() for what in ("#selection", f"#{name.lower()} h2"))
+        assert bar["y"] == 0 and bar["height"] <= title["y"] < 900
+    assert page.evaluate("() => document.getElementById('pictures').offsetTop") < 2_000
+
+
+def test_arrows_say_which_end_is_better_whatever_the_order(page):
+    heads = page.locator("#leaderboard thead th button span").all_inner_texts()
+    assert [head for head in heads if head[-1] in "↓↑"] == [head.strip() for head in heads if head[-1] in "↓↑"]
+    assert next(head for head in heads if head.startswith("NLL"))[-1] == "↓"
+    page.get_by_role("columnheader", name="NLL").get_by_role("button").click()
+    assert next(head for head in heads if head.startswith("ELBO"))[-1] == "↑"
+
+
+def test_what_is_distrusted_broken_or_half_measured_says_so(browser, tmp_path):
+    for seed, flags in enumerate((["all samples are equal"], [])):
+        synthetic_run(tmp_path / f"g{seed}", "vae_gan", seed, likelihood="gaussian", results={"flags": flags})
+        synthetic_run(tmp_path / f"v{seed}", "vae", seed)
+        synthetic_run(tmp_path / f"i{seed}", "iwae", seed)
+    (tmp_path / "i1" / "results.json").unlink()
+    (tmp_path / "v1" / "results.json").write_text("")
+    write([tmp_path], tmp_path / "page.html")
+    with opened(browser, (tmp_path / "page.html").as_uri()) as page:
+        flags = page.locator("#leaderboard .flag").all_inner_texts()
+        assert sorted(flags) == [
+            "1 of 2 broken",
+            "1 of 2 finished seeds not evaluated",
+            "all samples are equal (1 of 2)",
+        ]
+        assert page.locator("#leaderboard td", has_text="n=1").count() > 3
+        everything(page)
+        assert page.locator("#jobs", has_text="results.json: it is empty").count() == 1
+        captions = page.locator("#pictures figcaption").all_inner_texts()
+        assert len(captions) == 3 and all("squared error" in caption for caption in captions)
+        assert sum("gaussian" in caption for caption in captions) == 1
+        assert faults(page) == []
+
+
 def test_selection_survives_a_reload_and_can_be_undone(page):
     choose(page, "vq_vae")
     page.reload()
@@ -130,6 +172,7 @@ def test_selection_survives_a_reload_and_can_be_undone(page):
 
 
 def test_name_of_a_row_opens_its_card_and_escape_closes_it(page):
+    page.get_by_label("Filter rows by text").fill("autoencoder")
     page.get_by_role("button", name="autoencoder lr").first.click()
     dialog = page.get_by_role("dialog")
     assert dialog.get_by_role("link").first.get_attribute("href").startswith("https://")

@@ -327,7 +327,7 @@ def test_trained_classifier_needs_no_pretrained_weights(tmp_path):
     with pytest.raises(UsageError, match=r"^encoder.run=.*: there is no model.safetensors in it to start from$"):
         built("classifier", config)
     shutil.rmtree(run)
-    with pytest.raises(UsageError, match=r"^encoder.run=.* is no finished run: there is no config.yaml in it$"):
+    with pytest.raises(UsageError, match=r"^encoder.run=.* is not a finished run: config.yaml is missing$"):
         load(own)
 
 

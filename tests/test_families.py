@@ -396,7 +396,7 @@ def test_gumbel_brings_its_latent_unless_another_is_chosen():
         ("posterior=poincare posterior.curvature=0", "posterior.curvature=0.0 must be > 0"),
         ("posterior=poincare latent=[4,4,4] encoder=conv", "posterior=poincare needs a vector latent"),
         ("posterior=von_mises_fisher posterior.kappa_min=0", "posterior.kappa_min=0.0 must be > 0"),
-        ("posterior=gumbel posterior.temperature=0", "0.0 is too small"),
+        ("posterior=gumbel posterior.temperature=0", "posterior.temperature=0 must be at least 0.001"),
         ("posterior=laplace posterior.log_scale_min=9", "posterior.log_scale_min=9.0 must be below log_scale_max=5.0"),
     ],
 )

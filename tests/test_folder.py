@@ -138,7 +138,7 @@ def test_a_run_goes_on_from_its_latest_checkpoint(run) -> None:
 def test_results_of_earlier_weights_are_history(run) -> None:
     old = read(run, runs.RECORD)["weights"]
     more(f"resume={run}", "trainer.max_epochs=3", "evaluate.k=2")
-    results, (past,) = read(run, runs.RESULTS), read(run, runs.HISTORY)
+    results, (past,) = read(run, runs.RESULTS), read(run, runs.HISTORY)["evaluations"]
     assert (results["k"], results["others"], past["k"], past["weights"]) == (2, [], 3, old)
     assert results["weights"] == read(run, runs.RECORD)["weights"] != old
 
@@ -154,7 +154,7 @@ def test_a_run_that_goes_on_has_no_weights_and_no_results_until_it_is_finished(r
     with pytest.raises(Full):
         more(f"resume={run}", "trainer.max_epochs=3")
     assert not (run / runs.WEIGHTS).exists() and not (run / runs.RESULTS).exists()
-    assert [entry["k"] for entry in read(run, runs.HISTORY)] == [3]
+    assert [entry["k"] for entry in read(run, runs.HISTORY)["evaluations"]] == [3]
     with pytest.raises(UsageError, match=runs.WEIGHTS):
         evaluate_run(run, k=1, progress=False)
     monkeypatch.undo()

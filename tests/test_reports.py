@@ -64,13 +64,13 @@ def test_footnotes_say_why_there_is_no_value_and_what_failed(compared: Compariso
     no_prior = marks["no prior: a deterministic autoencoder defines no p(x)"]
     assert f"| `autoencoder` | 1 | –{no_prior} | –{no_prior} |" in text
     assert f"| `vq_vae`{marks['dead codes']} | 1 |" in text
-    assert f"| `vae likelihood=bernoulli`{marks['1 of 1 failed']} | 0 of 1 | – | – |" in text
+    assert f"| `vae`{marks['1 of 1 failed']} | 0 of 1 | – | – |" in text
 
 
 def test_rows_are_sorted_with_the_best_on_top_and_the_unmeasured_last(compared: Comparison) -> None:
     group = compared.groups()[0]
     labels = [label for label, *_ in sheet(compared, group, ["nll", "elbo"]).rows]
-    assert labels[:2] == ["beta_vae beta=1", "iwae"] and set(labels[-2:]) == {"autoencoder", "vae likelihood=bernoulli"}
+    assert labels[:2] == ["beta_vae beta=1", "iwae"] and set(labels[-2:]) == {"autoencoder", "vae"}
     assert next(label for label, *_ in sheet(compared, group, ["nll"], "rate").rows) == "beta_vae beta=16"
 
 
@@ -195,10 +195,23 @@ def test_pictures_of_all_rows_are_there(drawn: Drawer, kind: str) -> None:
     assert image.shape[1] == 1400 and (image < 250).mean() > 0.2
 
 
+def test_pictures_of_several_likelihoods_stand_beside_each_other(tmp_path: Path) -> None:
+    pictures = pytest.importorskip("vaezoo.figures.pictures")
+    for variant, likelihood in (("vae", "bernoulli"), ("cvae", "bernoulli"), ("vae_gan", "gaussian")):
+        synthetic_run(tmp_path / variant, variant, likelihood=likelihood)
+    for name in ("damaged", "none"):
+        synthetic_run(tmp_path / name, "iwae", settings={"latent": len(name)}, pictures=name == "damaged")
+    (tmp_path / "damaged" / "pictures" / "samples.png").write_bytes(b"")
+    found = compare([runs.read(path) for path in runs.find(tmp_path)])
+    names = [text.get_text() for text in pictures.draw(found, "samples").texts]
+    assert sorted(names) == ["cvae (bernoulli)", "digits", "vae (bernoulli)", "vae_gan (gaussian)"]
+    names = [text.get_text() for text in pictures.draw(found, "reconstructions").texts]
+    assert names[:2] == ["digits", "data"] and names.count("data") == 1 and len(names) == 6  # one block, same inputs
+
+
 def test_figures_name_every_row(drawn: Drawer, compared: Comparison) -> None:
     svg = drawn("curves", ".svg").read_text()
-    finished = [row.label for row in compared.rows]
-    assert all(re.search(f">{re.escape(label)}<", svg) for label in finished)
+    assert all(re.search(f">{re.escape(row.name)}<", svg) for row in compared.rows)
     svg = drawn("rd", ".svg").read_text()
     assert all(f">{name}<" in svg for name in ("beta_vae", "iwae", "vq_vae", "beta=1", "beta=4", "beta=16"))
     assert "autoencoder" not in svg and ">ELBO −" in svg

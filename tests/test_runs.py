@@ -14,7 +14,9 @@ from vaezoo.errors import UsageError
 
 def _fill(folder: Path, status: str | None = None) -> Path:
     folder.mkdir(parents=True)
-    (folder / runs.CONFIG).write_text("choices: {variant: vae, dataset: digits, likelihood: bernoulli}\nseed: 3\n")
+    (folder / runs.CONFIG).write_text(
+        "choices: {variant: vae, dataset: digits, likelihood: bernoulli}\nseed: 3\noverrides: []\n"
+    )
     if status:
         (folder / runs.RECORD).write_text(json.dumps({"status": status, "reason": None}))
     return folder

@@ -432,7 +432,7 @@ def test_yaml_builds_no_objects(run, tmp_path) -> None:
     tag = f"!!python/object/apply:os.system ['touch {tmp_path}/canary']"
     (run / runs.CONFIG).write_text(f"{(run / runs.CONFIG).read_text()}\nx: {tag}\n")
     for name, command in COMMANDS.items():
-        with pytest.raises(UsageError, match=r"cannot be read"):
+        with pytest.raises(UsageError, match=r"is damaged: .* could not determine a constructor"):
             command(run)
         assert not (tmp_path / "canary").exists(), name
 
@@ -553,12 +553,18 @@ def queue(place: Path, *overrides: str) -> Path:
     [
         *("-m", "--config-dir=/tmp", "hydra.searchpath=[file:///tmp]", "hydra/launcher=pool", "+hydra.x=1", "~hydra"),
         *("resume=elsewhere", "trust=true", "dataset.root=${oc.env:HOME}", "+encoder@decoder=mlp", "seed=\n"),
-        *("++hydra.sweep.dir=elsewhere", "++hydra.launcher._target_=os.system", 3, None, {"a": 1}),
+        *("++hydra.sweep.dir=elsewhere", "++hydra.launcher._target_=os.system"),
     ],
 )
 def test_overrides_of_a_strangers_job_are_checked(tmp_path, override) -> None:
     with pytest.raises(UsageError, match=r"has no place in a job's overrides|is not an override"):
-        job.job_overrides(queue(tmp_path, "seed=1", override) / "job")
+        job.job_overrides(runs.read(queue(tmp_path, "seed=1", override) / "job"))
+
+
+@pytest.mark.parametrize("override", [3, None, {"a": 1}])
+def test_overrides_of_a_strangers_job_that_are_not_text_are_damage(tmp_path, override) -> None:
+    found = runs.read(queue(tmp_path, "seed=1", override) / "job")
+    assert found.state == "broken" and "not a list of texts" in found.faults[runs.JOB]
 
 
 def retry(place: Path, *flags: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from omegaconf import OmegaConf
 
 from vaezoo import choices, cli, configs, identity, registry, runs, settings
@@ -43,6 +44,7 @@ signal.signal(signal.SIGTERM, stop)
 with open(place / "starts", "a") as file: file.write("x")
 (place / "environment.json").write_text(json.dumps(dict(os.environ)))
 (place / "arguments.json").write_text(json.dumps(sys.argv))
+(place / "config.yaml").write_text("choices: {}\\noverrides: []\\n")
 tell("running")
 if seed == 7: tell("failed", "ValueError: seven"); sys.exit(1)
 if seed == 8: os.kill(os.getpid(), signal.SIGKILL)
@@ -223,7 +225,8 @@ def test_a_job_that_raises_says_why_in_one_line(place, monkeypatch, error, said)
     monkeypatch.setattr(TRAIN, "fill", fill)
     with pytest.raises(job.JobFailed):
         job.run_once(config_of(place / "a"))
-    assert runs.state("a") == "failed" and said in job.reason(Path("a")) and "\n" not in job.reason(Path("a"))
+    found = runs.read("a")
+    assert found.state == "failed" and said in found.reason and "\n" not in found.reason
 
 
 def test_runs_of_a_sweep_are_one_group_in_wandb(place, monkeypatch):
@@ -259,6 +262,47 @@ def test_the_basic_launcher_goes_on_after_a_job_that_raises(place, capfd):
     assert sorted(runs.state(path) for path in runs.find("all")) == ["failed", "finished"]
 
 
+def test_a_sweep_without_a_pool_says_what_it_does(place, capfd):
+    assert vaezoo("train", "-m", *QUICK, "sweep_dir=all", "seed=0,1", "posterior=diagonal,none") == 1
+    out, error = capfd.readouterr()
+    names = [folder.name for folder in Path("all").iterdir() if folder.is_dir()]
+    lines = [line for line in out.splitlines() if " of 4 " in line]
+    assert (
+        out.startswith("4 jobs in ") and len(lines) == 8 and all(any(name in line for name in names) for line in lines)
+    )
+    assert [line.split()[0] for line in lines] == ["1", "1", "2", "2", "3", "3", "4", "4"]
+    ends = lines[1::2]
+    assert (
+        sum("best -ELBO" in line for line in ends)
+        == sum("failed: posterior=none does not" in line for line in ends)
+        == 2
+    )
+    assert all(", about 0:" in line for line in ends[:-1]) and "to go" not in ends[-1]
+    assert "2 failed, 2 finished" in out and "best -ELBO" in out.splitlines()[-7]  # the pool's table
+    assert "encoder.hidden" not in out + error and "#0" not in out + error  # no override strings
+
+
+def test_what_a_cut_sweep_never_started_is_queued(place, monkeypatch, capfd):
+    started = []
+
+    def fill(config, checkpoint):
+        started.append(config.seed)
+        if len(started) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TRAIN, "fill", fill)
+    assert vaezoo("train", "-m", *QUICK, "sweep_dir=all", "seed=range(6)") == 130
+    capfd.readouterr()
+    assert started == [0, 1] and vaezoo("sweep", "status", "all") == 0
+    assert "6 jobs in all: 6 queued" in capfd.readouterr().out  # the stub leaves no run.json
+
+
+def test_other_launchers_leave_the_plan_too(place, monkeypatch):
+    monkeypatch.setattr(BasicLauncher, "launch", lambda *args, **options: [])
+    assert vaezoo("train", "-m", *QUICK, "sweep_dir=all", "seed=0,1,2", "hydra/launcher=basic") == 0
+    assert sorted(job.queued(path)["seed"] for path in runs.find("all")) == [0, 1, 2]
+
+
 # -- the pool ----------------------------------------------------------------------------------------------------------
 
 
@@ -267,7 +311,7 @@ def test_a_widened_sweep_trains_only_what_is_new(stubs, capfd):
     assert pool("seed=1,2,0") == 0
     assert [starts(seed) for seed in (0, 1, 2)] == [1, 1, 1]
     out = capfd.readouterr().out
-    assert "2 of 3 jobs in all are finished" in out and "1 jobs in" in out and "81.00" in out
+    assert "2 of 3 jobs in all are finished\njob 1 " in out and "81.00" in out
 
 
 def test_a_finished_job_is_known_without_its_configuration_until_an_option_changes(stubs, monkeypatch, capfd):

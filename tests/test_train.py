@@ -46,7 +46,7 @@ def test_loaded_model_is_the_trained_one(tmp_path) -> None:
     x = torch.rand(3, *loaded.shapes.event)
     assert torch.equal(loaded.encode(x), done.model.encode(x))
     assert loaded.sample(4).shape == (4, *loaded.shapes.event)
-    with pytest.raises(UsageError, match="no finished run"):
+    with pytest.raises(UsageError, match="not a finished run"):
         vaezoo.load(tmp_path)
 
 

@@ -123,8 +123,8 @@ def test_warmup_is_a_share_of_training():
         ({"linear": {"stop": 1}}, "linear has no 'stop'"),
         ({"linear": {"untl": 1}}, "did you mean 'until'"),
         ({"linear": {"end": "x"}}, "linear.end expects a number"),
-        (-1, "-1.0 is too small: at least 0.0"),
-        ({"linear": {"start": -2}}, "-2.0 is too small"),
+        (-1, "-1 must be at least 0.0"),
+        ({"linear": {"start": -2}}, "must be at least 0.0; -2.0 is not"),
     ],
 )
 def test_wrong_schedules_are_told_in_one_line(given, message):

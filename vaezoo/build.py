@@ -1,16 +1,16 @@
 """From a resolved configuration to a variant, and back from a run's folder."""
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf, open_dict
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from vaezoo.choices import AUTO
+from vaezoo.construction import explained, instantiate
 from vaezoo.data.datamodule import DataModule
 from vaezoo.errors import UsageError, near
 from vaezoo.files import atomic
@@ -18,7 +18,8 @@ from vaezoo.folder import check_data
 from vaezoo.likelihoods.support import DEFAULT
 from vaezoo.likelihoods.support import check as check_support
 from vaezoo.registry import GROUPS
-from vaezoo.runs import CONFIG, RECORD, WEIGHTS
+from vaezoo.run_files import check_weights
+from vaezoo.runs import CONFIG, RECORD, WEIGHTS, Broken, contents
 from vaezoo.shapes import Shapes
 from vaezoo.trust import granting, read_config
 from vaezoo.variant import Variant
@@ -26,6 +27,7 @@ from vaezoo.variant import Variant
 PARTS = tuple(group for group in GROUPS if group != "variant")
 
 
+@explained
 def build(config: DictConfig, shapes: Shapes) -> Variant:
     """The variant that a configuration describes, with its parts.
 
@@ -37,7 +39,7 @@ def build(config: DictConfig, shapes: Shapes) -> Variant:
         UsageError: a part does not fit the data, another part, or a variant that has no use for it.
     """
     config = settle(config, shapes.support)
-    variant = hydra.utils.instantiate(config.variant)
+    variant = instantiate(config.variant)
     cls: type[Variant] = variant.func
     name = config.choices.variant
     _check_parts(config, cls, name)
@@ -99,17 +101,29 @@ def load(run_dir: str | Path, weights: bool = True, trust: bool = False) -> Vari
         trust: let the folder name code that is not installed, which then runs; see docs/security.md.
 
     Raises:
-        UsageError: the folder is not a finished run, or names what is not installed.
+        UsageError: the folder is not a finished run, a file in it is damaged, or it names what is not installed.
     """
     folder = Path(run_dir)
     for file in (CONFIG, RECORD, *([WEIGHTS] if weights else [])):
-        if not (folder / file).is_file():
-            raise UsageError(f"{folder} is no finished run: there is no {file} in it")
-    config = read_config(folder, trust)
-    model = build(config, read_shapes(json.loads((folder / RECORD).read_text())["shapes"]))
+        if not (folder / file).exists():
+            raise UsageError(f"{folder} is not a finished run: {file} is missing")
+    record = contents(folder / RECORD)
+    try:
+        shapes = read_shapes(record["shapes"])
+    except (KeyError, TypeError):
+        raise Broken(folder / RECORD, "it does not hold the shapes of the data") from None
+    model = build(read_config(folder, trust), shapes)
     if weights:
-        load_model(model, str(folder / WEIGHTS))
+        _load_weights(model, folder / WEIGHTS)
     return model.eval().requires_grad_(False)
+
+
+def _load_weights(model: Variant, file: Path) -> None:
+    check_weights(file)
+    try:
+        load_model(model, str(file))
+    except (RuntimeError, SafetensorError):
+        raise Broken(file, f"these are not the weights of the model that {CONFIG} describes") from None
 
 
 def load_data(
@@ -124,13 +138,13 @@ def load_data(
         trust: as in :func:`load`.
 
     Raises:
-        UsageError: the folder is not a run, or the data are not where they were, or have changed.
+        UsageError: the folder is not a run, its configuration is damaged, or the data are not where they were, or have
+            changed.
     """
-    file = Path(run_dir) / CONFIG
-    if not file.is_file():
-        raise UsageError(f"{run_dir} is no run: there is no {CONFIG} in it")
+    if not (Path(run_dir) / CONFIG).exists():
+        raise UsageError(f"{run_dir} is not a run: {CONFIG} is missing")
     config = read_config(run_dir, trust)
-    data: DataModule = hydra.utils.instantiate(config.dataset, **({"root": str(root)} if root else {}))
+    data: DataModule = instantiate(config.dataset, **({"root": str(root)} if root else {}))
     data.prepare_data()
     data.setup()
     check_data(run_dir, data.checksum, allow_other_data)
@@ -153,7 +167,7 @@ def read_shapes(values: Mapping[str, Any]) -> Shapes:
 def _part(config: DictConfig, group: str, variant: str) -> Any:
     if not config[group]:
         raise UsageError(f"{group}=none does not fit variant={variant}, which uses a {group}")
-    return hydra.utils.instantiate(config[group])
+    return instantiate(config[group])
 
 
 def _check_parts(config: DictConfig, cls: type[Variant], variant: str) -> None:

@@ -1,6 +1,7 @@
 """Whether the options in a composed configuration exist and have the right type and range."""
 
 import inspect
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +12,19 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vaezoo import registry, settings
-from vaezoo.choices import groups, options
+from vaezoo.choices import GLOBAL, groups, options
 from vaezoo.errors import UsageError, near
+from vaezoo.suggest import full_key
+
+DATA = "vaezoo.data.datamodule.DataModule"
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, classes: bool = True) -> None:
     """Names, types and ranges of everything in a composed configuration.
+
+    Args:
+        config: what Hydra composed; the values are resolved.
+        classes: check the arguments of classes too, which imports them and thereby torch.
 
     Raises:
         UsageError: the first thing that is wrong.
@@ -26,18 +34,45 @@ def check(config: DictConfig) -> None:
         if group not in config:
             raise UsageError(f"{group} cannot be removed (options: {', '.join(options(group))})")
     hints = typing.get_type_hints(settings.Top)
-    top = {}
-    for name, value in _plain(config).items():
+    plain, top = _plain(config), {}
+    for name, value in plain.items():
         if name in hints:
+            check_value(name, value)
             check_type(name, value, hints[name])
             top[name] = value
         elif name in blocks:
             if not isinstance(value, dict):
                 raise UsageError(f"{name}={_shown(value)}: {name} has options: set one of them, e.g. {name}.key=value")
-            _check_group(name, value, config)
         elif name not in ("choices", "settled", "overrides"):
-            raise UsageError(_unknown("", name, sorted({*hints, *blocks}), ""))
+            raise UsageError(_unknown("", name, sorted({*hints, *blocks}), "", config))
     settings.Top(**top)
+    for name in sorted(blocks & plain.keys(), key=lambda name: name not in settings.SCHEMAS):
+        if name in GLOBAL:
+            first = "# @package _global_"
+            raise UsageError(f"{_choice(name, config)}: the first line of its file must be '{first}'")
+        if classes or name in settings.SCHEMAS:
+            _check_group(name, plain[name], config)
+
+
+def check_value(name: str, value: Any) -> None:
+    """Whether a value is one that a file and a tensor can hold: finite numbers, and text without control characters.
+
+    Raises:
+        UsageError: it, or something in it, is not.
+    """
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            check_value(f"{name}.{key}", inner)
+    elif isinstance(value, list):
+        for inner in value:
+            check_value(name, inner)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if value != value or value in (math.inf, -math.inf):
+            raise UsageError(f"{name}={value} must be a finite number")
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise UsageError(f"{name}={_shown(value)} must be below 2**63 in size")
+    elif isinstance(value, str) and any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in value):
+        raise UsageError(f"{name}={value!r} must be text in UTF-8 without control characters")
 
 
 def check_path(path: Sequence[str], value: Any, config: DictConfig) -> None:
@@ -47,10 +82,10 @@ def check_path(path: Sequence[str], value: Any, config: DictConfig) -> None:
         parents = ".".join(path[:depth])
         if not isinstance(level, DictConfig):
             raise UsageError(f"{parents} is a value: set it whole, e.g. {parents}={value}")
-        if key not in level:
+        if key not in level.keys():  # noqa: SIM118 - a value that must be given is not `in` a configuration
             known = [str(k) for k in level if not str(k).startswith("_") and k != "hydra"]
             known = known if depth else sorted({*known, *groups()})
-            raise UsageError(_unknown(parents, key, known, _choice(parents, config)))
+            raise UsageError(_unknown(parents, key, known, _choice(parents, config), config))
         level = level._get_node(key)
     if len(path) == 2:
         hints, _ = _options_of(path[0], _plain(config[path[0]]))
@@ -68,12 +103,15 @@ def _check_group(group: str, values: Mapping[str, Any], config: DictConfig) -> N
     given = {name: value for name, value in values.items() if not name.startswith("_")}
     for name, value in given.items():
         if closed and name not in hints:
-            raise UsageError(_unknown(group, name, list(hints), _choice(group, config)))
+            raise UsageError(_unknown(group, name, list(hints), _choice(group, config), config))
         if value == MISSING:
             raise UsageError(f"{group}.{name} must be given for {_choice(group, config)}")
+        check_value(f"{group}.{name}", value)
         check_type(f"{group}.{name}", value, hints.get(name, Any))
     if group in settings.SCHEMAS:
         settings.SCHEMAS[group](**given)
+    elif values.get("_target_") == DATA:
+        get_object(DATA)(**given)  # which checks its ranges, and reads no file
 
 
 def _options_of(group: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -95,16 +133,24 @@ def _options_of(group: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], 
 def _plain(config: DictConfig) -> dict[str, Any]:
     try:
         return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-    except OmegaConfBaseException as error:
-        raise UsageError(str(error).splitlines()[0]) from error
+    except (OmegaConfBaseException, RecursionError) as error:
+        raise UsageError(unresolved(error)) from error
+
+
+def unresolved(error: Exception) -> str:
+    """What to say of a value that refers to what is not there, or to itself."""
+    key = getattr(error, "full_key", None)
+    reason = "it refers to itself" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+    reason = reason.removeprefix("KeyError raised while resolving interpolation: ").replace("detected", "").strip()
+    return f"{key}: {reason}" if key else reason
 
 
 def check_type(name: str, value: Any, hint: Any) -> None:
     """Raises UsageError if the value is not of the type ``hint``."""
-    from vaezoo.schedules import Schedule  # here, for it needs torch and importing this module should not
-
     members = _members(hint)
-    if Schedule in members:
+    if any(getattr(member, "__name__", "") == "Schedule" for member in members):
+        from vaezoo.schedules import Schedule  # here, for it needs torch, which the options of YAML groups do not
+
         try:
             if value is not None or type(None) not in members:
                 Schedule.parse(value)
@@ -165,7 +211,8 @@ def _choice(group: str, config: DictConfig) -> str:
     return f"{group}={choices[group]}" if group in choices else group
 
 
-def _unknown(path: str, key: str, known: Sequence[str], owner: str) -> str:
+def _unknown(path: str, key: str, known: Sequence[str], owner: str, config: DictConfig) -> str:
     of = f" of {owner}" if owner else ""
     has = f"options: {', '.join(known)}" if known else "it has none"
-    return f"{f'{path}.' if path else ''}{key} is not an option{of}{near(key, known)} ({has})"
+    meant = near(key, known) if path else full_key(key, config) or near(key, known)
+    return f"{f'{path}.' if path else ''}{key} is not an option{of}{meant} ({has})"

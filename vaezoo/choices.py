@@ -1,6 +1,7 @@
 """Which groups there are and what each offers, from the registry and the conf folders; nothing is imported."""
 
 import importlib.metadata
+import os
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from vaezoo import registry
 
 NONE = "none"
 AUTO = "auto"  # the likelihood that the data decide
+GLOBAL = ("experiment", "sweep", "jobs")  # groups whose files set keys of other groups, and have none of their own
+CONFIG_DIR = "VAEZOO_CONFIG_DIR"  # what --config-dir sets, so that processes of a sweep have it too
 
 
 def conf_dir() -> Path:
@@ -31,21 +34,39 @@ def plugin_dirs() -> dict[str, Path]:
     return found
 
 
+def own_dirs() -> dict[str, Path]:
+    """The user's folders of options: that of ``--config-dir``, and ``conf`` in the working folder."""
+    given = os.environ.get(CONFIG_DIR)
+    known = {folder.resolve() for folder in (conf_dir(), *plugin_dirs().values())}
+    found: dict[Path, str] = {}
+    for place in [*([Path(given)] if given else []), Path("conf")]:
+        if place.is_dir() and place.resolve() not in known:
+            found.setdefault(place.resolve(), str(place))
+    return {name: folder for folder, name in found.items()}
+
+
+def roots() -> dict[str, Path]:
+    """Every folder of options by who owns it: vaezoo, other packages, the user."""
+    return {"vaezoo": conf_dir(), **plugin_dirs(), **own_dirs()}
+
+
 def groups() -> list[str]:
-    """Every group that has options."""
-    folders = {file.parent.name for root in _roots() for file in root.glob("*/*.yaml")}
+    """Every group that has options; the user's folders add options, not groups."""
+    packaged = (conf_dir(), *plugin_dirs().values())
+    folders = {file.parent.name for root in packaged for file in root.glob("*/*.yaml")}
     return sorted({*registry.GROUPS, *folders} - {"hydra"})
 
 
 def options(group: str) -> list[str]:
     """Every option of a group."""
-    files = {file.stem for root in _roots() for file in (root / group).glob("*.yaml")}
+    files = {file.stem for root in roots().values() for file in (root / group).glob("*.yaml")}
     return sorted({*files, *registered(group)})
 
 
 def file(group: str, name: str) -> Path:
     """The YAML file of an option."""
-    return next(root / group / f"{name}.yaml" for root in _roots() if (root / group / f"{name}.yaml").is_file())
+    files = (root / group / f"{name}.yaml" for root in roots().values())
+    return next(file for file in files if file.is_file())
 
 
 def registered(group: str) -> list[str]:
@@ -59,7 +80,3 @@ def default(group: str) -> str:
     """The option of a group that train.yaml chooses."""
     lines = OmegaConf.load(conf_dir() / "train.yaml").defaults
     return next((line[group] or "" for line in lines if line != "_self_" and group in line), "")
-
-
-def _roots() -> list[Path]:
-    return [conf_dir(), *plugin_dirs().values()]

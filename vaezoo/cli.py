@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import vaezoo
-from vaezoo import choices, completion, describe, registry, runs, samplers, settings
+from vaezoo import choices, completion, describe, runs, samplers, settings
+from vaezoo.command_line import Parser, answer, at_least, path, take_config_dir
 from vaezoo.comparison import Comparison, compare
-from vaezoo.errors import UsageError
+from vaezoo.errors import UsageError, near
 from vaezoo.figures import figure as figures
-from vaezoo.files import printable
 from vaezoo.tables import table as tables
 
 EXAMPLES = """\
@@ -44,6 +44,7 @@ examples:
   vaezoo train -m variant=vae,beta_vae seed=0,1,2
 
 flags: -m, --multirun  one run per combination of comma-separated values
+       --config-dir D  take options of your own from D/experiment, D/dataset, D/sweep, ...; those in ./conf are found
        --cfg job       print the configuration and stop
        --info          print where the configuration comes from and stop
 """
@@ -59,39 +60,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         int: 0, or 2 after a user's error told in one line.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments[:1] == ["train"]:
-        return _train(arguments[1:])
-    try:
-        if arguments[:1] == ["sweep"]:
-            from vaezoo.sweep import command as sweep
-
-            return sweep.main(arguments[1:], _train)
-        given = _parser().parse_args(arguments)
-        return given.run(given)
-    except UsageError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        return 0
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    return answer(lambda: _command(words))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _command(words: list[str]) -> int:
+    if words[:1] == ["train"]:
+        return _train(words[1:])
+    if words[:1] == ["sweep"]:
+        from vaezoo.sweep import command as sweep
+
+        return sweep.main(take_config_dir(words[1:]), _train)
+    known = (*completion.COMMANDS, "complete")
+    if words and not words[0].startswith("-") and words[0] not in known:
+        listed = ", ".join(completion.COMMANDS)
+        raise UsageError(f"vaezoo {words[0]} is not a command{near(words[0], known)} (commands: {listed})")
+    given = _parser().parse_args(words)
+    return given.run(given)
+
+
+def _parser() -> Parser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("vaezoo", description=vaezoo.__doc__, epilog=EXAMPLES, formatter_class=raw)
+    parser = Parser("vaezoo", description=vaezoo.__doc__, epilog=EXAMPLES, formatter_class=raw)
     parser.add_argument("--version", action="version", version=vaezoo.__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     command = commands.add_parser("list", help="the variants, or the options of another group")
     command.add_argument("--family", help="only the variants of this family, e.g. gaussian")
-    command.add_argument("--group", default="variant", help=f"one of {', '.join(registry.GROUPS)}")
+    command.add_argument("--group", default="variant", help="variant (default), encoder, dataset, hardware, ...")
     command.set_defaults(run=_list)
 
-    command = commands.add_parser("show", help="equation, arguments and limits of a variant or a part")
-    command.add_argument("name", help="a name, or GROUP=NAME where several groups have it")
+    command = commands.add_parser("show", help="equation, arguments and limits of a variant or part; keys of an option")
+    command.add_argument("name", help="a name, GROUP=NAME where several groups have it, or a GROUP")
     command.set_defaults(run=_show)
 
     command = commands.add_parser("train", help="train a model (vaezoo train --help lists the groups)", add_help=False)
@@ -99,63 +99,73 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("sweep", help="train every run of a preset; see how a sweep stands", add_help=False)
 
     command = commands.add_parser("evaluate", help="measure finished runs with the shared metrics")
-    command.add_argument("runs", nargs="+", type=Path, metavar="RUN")
-    command.add_argument("--k", type=int, default=500, help="importance samples of the likelihood (default: 500)")
+    command.add_argument("runs", nargs="+", type=path, metavar="RUN")
+    command.add_argument(
+        "--k", type=at_least(0), default=500, help="importance samples of the likelihood (default: 500)"
+    )
     command.add_argument(
         "--quality",
         metavar="SAMPLERS",
         help=f"judge samples by a classifier of the data, e.g. prior,mixture; there are {', '.join(samplers.names())}",
     )
-    command.add_argument("--samples", type=int, default=10_000, help="number of samples of each (default: 10000)")
+    command.add_argument(
+        "--samples", type=at_least(10), default=10_000, help="number of samples of each (default: 10000)"
+    )
     command.add_argument("--inception", action="store_true", help="judge them by the Inception network too")
     command.add_argument("--split", default="test", choices=["train", "val", "test"], help="(default: test)")
-    command.add_argument("--limit", type=int, help="use only the first this many examples")
-    command.add_argument("--threads", type=int, help="of the CPU (default: torch's)")
-    command.add_argument("--data-dir", type=Path, help="folder of all data (default: that of the training)")
+    command.add_argument("--limit", type=at_least(1), help="use only the first this many examples")
+    command.add_argument("--threads", type=at_least(1, settings.MOST), help="of the CPU (default: torch's)")
+    command.add_argument("--data-dir", type=path, help="folder of all data (default: that of the training)")
     command.add_argument("--allow-other-data", action="store_true", help="measure on data that have changed")
     command.add_argument("--trust", action="store_true", help=TRUST)
     command.set_defaults(run=_evaluate)
 
     command = commands.add_parser("sample", help="draw from a finished run into a picture")
-    command.add_argument("run_dir", type=Path, metavar="RUN")
+    command.add_argument("run_dir", type=path, metavar="RUN")
     about = "where latents come from: the model's prior (default) or what is fitted to the codes of the training data"
     command.add_argument("--sampler", default="prior", help=f"{about}; one of {', '.join(samplers.names())}")
-    command.add_argument("-n", "--n", type=int, default=64, help="number of samples (default: 64)")
-    command.add_argument("--seed", type=int, default=0, help="seed of the fit and of the draws (default: 0)")
+    command.add_argument("-n", "--n", type=at_least(1), default=64, help="number of samples (default: 64)")
     command.add_argument(
-        "-o", "--out", "--output", type=Path, help="a .png, .npy or .pt file (default: RUN/samples.png, or .npy)"
+        "--seed", type=at_least(0, 2**32 - 1), default=0, help="seed of the fit and of the draws (default: 0)"
+    )
+    command.add_argument(
+        "-o", "--out", "--output", type=path, help="a .png, .npy or .pt file (default: RUN/samples.png, or .npy)"
     )
     command.add_argument("--trust", action="store_true", help=TRUST)
     command.set_defaults(run=_sample)
 
     command = commands.add_parser("explore", help="try out a finished run on a local page")
-    command.add_argument("run_dir", type=Path, metavar="RUN")
-    command.add_argument("--port", type=int, default=0, help="of the page (default: 0, any that is free)")
+    command.add_argument("run_dir", type=path, metavar="RUN")
+    command.add_argument(
+        "--port", type=at_least(0, 2**16 - 1), default=0, help="of the page (default: 0, any that is free)"
+    )
     command.add_argument("--open", action="store_true", help="show the page in the browser")
-    command.add_argument("--data-dir", type=Path, help="folder of all data (default: that of the training)")
+    command.add_argument("--data-dir", type=path, help="folder of all data (default: that of the training)")
     command.add_argument("--trust", action="store_true", help=TRUST)
     command.set_defaults(run=_explore)
 
     command = commands.add_parser("dashboard", help="compare runs on one page that needs no server")
-    command.add_argument("places", nargs="+", type=Path, metavar="DIR", help="run folders, or folders that hold some")
-    command.add_argument("-o", "--out", type=Path, default=Path("dashboard.html"), help="(default: dashboard.html)")
+    command.add_argument("places", nargs="+", type=path, metavar="DIR", help="run folders, or folders that hold some")
+    command.add_argument("-o", "--out", type=path, default=Path("dashboard.html"), help="(default: dashboard.html)")
     command.add_argument("--open", action="store_true", help="show the page in the browser")
     command.add_argument("--serve", action="store_true", help="keep a page up to date on this machine; write no file")
-    command.add_argument("--port", type=int, default=0, help="of --serve (default: 0, any that is free)")
+    command.add_argument(
+        "--port", type=at_least(0, 2**16 - 1), default=0, help="of --serve (default: 0, any that is free)"
+    )
     command.set_defaults(run=_dashboard)
 
     command = commands.add_parser("table", help="compare runs in a table: mean and s.d. over seeds, the best marked")
-    command.add_argument("places", nargs="+", type=Path, metavar="DIR", help="run folders, or folders that hold some")
+    command.add_argument("places", nargs="+", type=path, metavar="DIR", help="run folders, or folders that hold some")
     command.add_argument("--format", default="txt", help=f"{', '.join(tables.FORMATS)} (default: txt)")
     command.add_argument("--metrics", metavar="NAMES", help="columns, e.g. nll,rate,fid_clf:prior (default: the usual)")
     command.add_argument("--sort", metavar="NAME", help="metric to sort by (default: the first that has a good end)")
     command.set_defaults(run=_table)
 
     command = commands.add_parser("figure", help="compare runs in a figure")
-    command.add_argument("places", nargs="+", type=Path, metavar="DIR", help="run folders, or folders that hold some")
+    command.add_argument("places", nargs="+", type=path, metavar="DIR", help="run folders, or folders that hold some")
     command.add_argument("--kind", default="rd", help=f"{', '.join(figures.KINDS)} (default: rd, rate and distortion)")
     ends = ", ".join(figures.SUFFIXES)
-    command.add_argument("-o", "--out", type=Path, help=f"a file that ends in one of {ends} (default: KIND.png)")
+    command.add_argument("-o", "--out", type=path, help=f"a file that ends in one of {ends} (default: KIND.png)")
     command.set_defaults(run=_figure)
 
     command = commands.add_parser("new", help="write a variant of your own, ready to run")
@@ -225,10 +235,6 @@ def _evaluate(given: argparse.Namespace) -> int:
     from vaezoo.evaluate.evaluate import evaluate_run
     from vaezoo.evaluate.results import format_results
 
-    for name in ("limit", "threads"):
-        value = getattr(given, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name}={value} must be at least 1")
     where = {name: getattr(given, name) for name in ("split", "limit", "threads", "allow_other_data", "trust")}
     where["root"] = given.data_dir
     judged = {"samples": given.samples, "inception": given.inception}
@@ -247,8 +253,6 @@ def _checked_samplers(given: argparse.Namespace) -> list[str]:
 
 def _sample(given: argparse.Namespace) -> int:
     _check_run(given.run_dir)
-    if given.n < 1:
-        raise UsageError(f"--n={given.n} must be at least 1")
     from vaezoo.samplers.write import sample_run
 
     print(sample_run(given.run_dir, given.sampler, given.n, given.seed, given.out, given.trust))
@@ -257,8 +261,6 @@ def _sample(given: argparse.Namespace) -> int:
 
 def _explore(given: argparse.Namespace) -> int:
     _check_run(given.run_dir)
-    if not 0 <= given.port < 2**16:
-        raise UsageError(f"--port={given.port} must be from 0 to {2**16 - 1}")
     from vaezoo.explore.run import open_run
     from vaezoo.explore.server import serve
 
@@ -300,8 +302,8 @@ def _compared(places: Sequence[Path]) -> Comparison:
 
 
 def _check_run(run: Path) -> None:
-    if not (run / "config.yaml").is_file():
-        raise UsageError(f"{run} is not a run folder: it has no config.yaml")
+    if not runs.contents(run / runs.CONFIG):
+        raise UsageError(f"{run} is not a run folder: it has no {runs.CONFIG}")
 
 
 def _new(given: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from vaezoo.runs import RunRecord
 COLLAPSED = 0.01  # nats of rate, below which codes say nothing
 DEAD = 0.1  # share of the codes that the perplexity should reach
 LEVEL = 0.05  # of the test of significance
+SEEDS = 3  # in common, with which the test begins to find differences
 RELAXED = "not a likelihood"  # how the remark begins that numbers are there but no nats
 
 
@@ -26,19 +27,23 @@ class Row:
     Args:
         key: 8 hexadecimal digits that name the configuration.
         label: the variant and what differs from its other rows; unlike all other labels.
+        name: the same within the row's group, whose dataset and likelihood it leaves out.
         runs: by seed.
         settings: what the runs share, as values of dotted keys.
         values: for each metric one value per run; None where a run has none.
         reasons: why there is no value, for metrics that no run of the row has; and why a value is not to be trusted.
+        partly: why some finished runs have no value, for metrics that others have.
         flags: what a reader must know before trusting the numbers.
     """
 
     key: str
     label: str
     runs: list[RunRecord]
+    name: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     values: dict[str, list[float | None]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    partly: dict[str, str] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
 
     @property
@@ -55,6 +60,11 @@ class Row:
     def failed(self) -> int:
         """The number of runs that are not finished, for whatever reason."""
         return len(self.runs) - self.n
+
+    @property
+    def faults(self) -> list[str]:
+        """The damaged file of each broken run, and what is wrong with it."""
+        return [f"{run.path.name}: {run.reason}" for run in self.runs if run.state == "broken"]
 
     def measured(self, metric: str) -> dict[int, float]:
         """The values by seed, of runs that have one."""
@@ -103,7 +113,7 @@ class Standing:
     Args:
         best: the row with the best mean.
         ties: rows that are not significantly worse.
-        untested: rows that have the metric, but less than two seeds in common with the best.
+        untested: rows that have the metric, but fewer than ``SEEDS`` seeds in common with the best.
     """
 
     best: Row
@@ -132,7 +142,7 @@ class Comparison:
         """The row with the best mean, and those that are not significantly worse.
 
         The test is a two-sided paired t-test at 5 % over the seeds that a row shares with the best one, without a
-        correction for the number of rows.
+        correction for the number of rows. Time and memory are not tested.
 
         Args:
             metric: a key of ``metrics``.
@@ -148,7 +158,7 @@ class Comparison:
             return None
         best = (min if about.better == "lower" else max)(means, key=lambda pair: pair[1])[0]
         standing = Standing(best, [], [])
-        for row, _ in means:
+        for row, _ in means if about.tested else ():
             p = None if row is best else paired(best.measured(metric), row.measured(metric))
             if row is not best and (p is None or p >= LEVEL):
                 (standing.untested if p is None else standing.ties).append(row)
@@ -164,13 +174,14 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
     gathered = configurations.gather(records)
     names = configurations.labels([shared for shared, _ in gathered])
     rows = [
-        Row(configurations.key(shared), label, runs, shared)
+        Row(configurations.key(shared), label, runs, settings=shared)
         for (shared, runs), label in zip(gathered, names, strict=True)
     ]
     rows.sort(key=lambda row: (row.variant, natural(row.label)))
     groups = _groups(rows)
     for group in groups:
-        for row in group.rows:
+        for row, name in zip(group.rows, configurations.labels([row.settings for row in group.rows]), strict=True):
+            row.name = name
             _measure(row, group.protocol)
     metrics = measured.metrics(
         (name for row in rows for name in row.values), [group.protocol for group in groups], _one_machine(rows)
@@ -179,9 +190,9 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
 
 
 def paired(a: Mapping[int, float], b: Mapping[int, float]) -> float | None:
-    """Two-sided p-value of the paired t-test over shared keys; None where there are less than two."""
+    """Two-sided p-value of the paired t-test over shared keys; None where there are fewer than ``SEEDS``."""
     gaps = [a[seed] - b[seed] for seed in a if seed in b]
-    if len(gaps) < 2:
+    if len(gaps) < SEEDS:
         return None
     mean, spread = fmean(gaps), stdev(gaps)
     if spread == 0:
@@ -199,14 +210,38 @@ def _measure(row: Row, wanted: Protocol) -> None:
         for name, text in why.items():
             if name not in row.values or text.startswith(RELAXED):
                 row.reasons.setdefault(name, text)
-    row.flags = _flags(row)
+    row.partly = {name: why for name in row.values if (why := _partly(row, name, reasons))}
+    doubts = _counted(row, Counter(text for run in row.runs for text in _doubts(run)))
+    for name in (name for name in row.values if doubts and name not in measured.UNDOUBTED):
+        row.reasons.setdefault(name, doubts[0])
+    row.flags = [*doubts, *_flags(row)]
+
+
+def _partly(row: Row, name: str, reasons: Sequence[Mapping[str, str]]) -> str:
+    """Which finished runs lack a metric that others have, and why."""
+    lacking: dict[str, list[int]] = {}
+    for run, value, why in zip(row.runs, row.values[name], reasons, strict=True):
+        if run.state == "finished" and value is None:
+            lacking.setdefault(why.get(name, "not measured"), []).append(run.seed)
+    return "; ".join(f"seed {', '.join(map(str, seeds))}: {why}" for why, seeds in lacking.items())
+
+
+def _doubts(run: RunRecord) -> list[str]:
+    """What makes the numbers of a run not to be trusted, as its evaluation found."""
+    return run.results.get("flags") or [] if run.state == "finished" else []
+
+
+def _counted(row: Row, found: Mapping[str, int]) -> list[str]:
+    return [text if n == len(row.runs) else f"{text} ({n} of {len(row.runs)})" for text, n in found.items() if n]
 
 
 def _flags(row: Row) -> list[str]:
     finished = [run for run in row.runs if run.state == "finished"]
     checks = {"posterior collapse": _collapsed, "dead codes": _dead_codes, "not finite": _not_finite}
-    found = {text: sum(map(check, row.runs)) for text, check in checks.items()}
-    flags = [text if n == len(row.runs) else f"{text} ({n} of {len(row.runs)})" for text, n in found.items() if n]
+    flags = _counted(row, {text: sum(map(check, row.runs)) for text, check in checks.items()})
+    evaluated = sum(bool(run.results) for run in finished)
+    if 0 < evaluated < len(finished):
+        flags.append(f"{len(finished) - evaluated} of {len(finished)} finished seeds not evaluated")
     if relaxed := next((text for text in row.reasons.values() if text.startswith(RELAXED)), None):
         flags.append(relaxed)
     if any(n > 1 for n in Counter(run.seed for run in finished).values()):

@@ -34,7 +34,7 @@ def candidates(line: str) -> list[str]:
     if not before:
         return [command for command in COMMANDS if command.startswith(word)]
     if before[0] == "show":
-        known = {name for group in registry.GROUPS for name in registry.names(group)}
+        known = {*choices.groups(), *(name for group in choices.groups() for name in choices.options(group))}
         return sorted(name for name in known if name.startswith(word))
     if before == ["sweep"]:
         return [name for name in (*choices.options("sweep"), "status", "retry") if name.startswith(word)]

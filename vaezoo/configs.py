@@ -1,8 +1,10 @@
 """From the command line to a checked configuration: registry and signatures become Hydra's options."""
 
+import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +16,6 @@ from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -22,20 +23,26 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, OmegaConfBaseException
 
-from vaezoo import identity, registry
-from vaezoo.checks import arguments, check, check_path
-from vaezoo.choices import NONE, conf_dir, groups, options, plugin_dirs, registered
-from vaezoo.errors import UsageError, near
+from vaezoo import describe, identity, registry
+from vaezoo.checks import arguments, check, check_path, unresolved
+from vaezoo.choices import NONE, conf_dir, groups, options, own_dirs, plugin_dirs, registered
+from vaezoo.conf_files import SCHEME, ConfFolder
+from vaezoo.errors import UsageError
+from vaezoo.overrides import check_option, check_words, expanded, parse, several
 from vaezoo.sweep.composer import Composer
 from vaezoo.sweep.done import products
+from vaezoo.sweep.in_turn import InTurn, InTurnConf
 from vaezoo.sweep.plugins import check_plugin
 from vaezoo.sweep.pool import Pool, PoolConf
 from vaezoo.sweep.slots import check_processes
+from vaezoo.sweep.study import searched
 from vaezoo.sweep.sweeper import Jobs, JobsConf
 
 LATENT = 20  # size of z where nothing prefers another
+PATHS = ("run_dir", "sweep_dir", "resume")
+_sketching = ContextVar("_sketching", default=False)  # whether classes are read from their sources only
 
 
 class _Registry(ConfigSource):
@@ -65,18 +72,26 @@ class _Registry(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         group, _, name = config_path.removesuffix(".yaml").rpartition("/")
-        config = OmegaConf.create({}) if name == NONE else OmegaConf.structured(node(group, name))
+        if name == NONE:
+            config = OmegaConf.create({})
+        else:
+            config = (
+                OmegaConf.create(_sketch(group, name)) if _sketching.get() else OmegaConf.structured(node(group, name))
+            )
         return ConfigResult(self.provider, self.full_path(), config, header={"package": None})
 
 
 class _SearchPath(SearchPathPlugin):
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         main = SearchPathQuery(provider="main")
-        if not any(item.provider == "main" and item.path == str(conf_dir()) for item in search_path.get_path()):
+        ours = (item for item in search_path.get_path() if item.provider == "main")
+        own = next((item for item in ours if item.path in (str(conf_dir()), f"file://{conf_dir()}")), None)
+        if own is None:
             return  # another application's Hydra
+        own.path = f"{SCHEME}://{conf_dir()}"
         search_path.append("vaezoo", "vaezoo://", anchor=main)
-        for owner, folder in plugin_dirs().items():
-            search_path.append(owner, f"file://{folder}", anchor=main)
+        for owner, folder in {**plugin_dirs(), **own_dirs()}.items():
+            search_path.append(owner, f"{SCHEME}://{folder}", anchor=main)
 
 
 @cache
@@ -84,11 +99,14 @@ def install() -> None:
     """Make the registry, the plugins' conf folders and our resolver known to Hydra."""
     Plugins.instance().register(_Registry)
     Plugins.instance().register(_SearchPath)
-    _publish(Jobs, Pool)
+    Plugins.instance().register(ConfFolder)
+    _publish(Jobs, Pool, InTurn)
     ConfigStore.instance().store(group="hydra/launcher", name="pool", node=PoolConf, provider="vaezoo")
+    ConfigStore.instance().store(group="hydra/launcher", name="in_turn", node=InTurnConf, provider="vaezoo")
     ConfigStore.instance().store(group="hydra/sweeper", name="jobs", node=JobsConf, provider="vaezoo")
     OmegaConf.register_new_resolver("vz_folder", _folder, replace=True)
     OmegaConf.register_new_resolver("vz_gpus", _gpus, replace=True)
+    OmegaConf.register_new_resolver("vz_path", lambda path: os.path.expanduser(str(path)), replace=True)
 
 
 def _publish(*plugins: type) -> None:
@@ -140,6 +158,27 @@ def node(group: str, name: str) -> Any:
     )
 
 
+def _sketch(group: str, name: str) -> dict[str, Any]:
+    """The keys of `node`, read from the source."""
+    required = describe.REQUIRED
+    keys = {key: MISSING if default == required else None for key, _, default in describe.signature(group, name)}
+    parts = registry.card(group, name).defaults.items()
+    chosen = [{f"override /{other}@_global_.{other}": part} for other, part in parts]
+    return {**({"defaults": [*chosen, "_self_"]} if chosen else {}), **keys}
+
+
+def _check_names(overrides: Sequence[str]) -> None:
+    """Names, and values of YAML groups, before torch is imported, which takes seconds."""
+    if "torch" in sys.modules:
+        return
+    token = _sketching.set(True)
+    try:
+        config = _compose(list(overrides))
+        finish(config, config.hydra, config.run_dir, classes=False)
+    finally:
+        _sketching.reset(token)
+
+
 def compose(overrides: Sequence[str] = ()) -> DictConfig:
     """The configuration that ``vaezoo train OVERRIDES`` trains, checked.
 
@@ -149,8 +188,11 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         UsageError: an override names something that does not exist, or has a value of the wrong type.
     """
-    config = _compose(list(overrides))
-    return finish(config, config.hydra, config.run_dir)
+    words = expanded(overrides)
+    _check_names(words)
+    config = _compose(words)
+    with _explained(words):
+        return finish(config, config.hydra, config.run_dir)
 
 
 def check_sweep(overrides: Sequence[str]) -> Path:
@@ -165,33 +207,54 @@ def check_sweep(overrides: Sequence[str]) -> Path:
     Raises:
         UsageError: as `compose`; or DDP is asked for where each of its processes would start a sweep of its own.
     """
-    given = [override.input_line or "" for override in _parse(overrides)]
-    first = [each[0] for override in _parse(given) if (each := _values(override))]
+    given = expanded(overrides)
+    for text in given:
+        if text.startswith("run_dir="):
+            raise UsageError(
+                f"{text} is not an option of a sweep, whose runs lie in folders of their own: use sweep_dir="
+            )
+    first = [each[0] for override in parse(given) if (each := _values(override))]
+    _check_names([text for text in first if not text.startswith("~")])
     with _loader() as loader:
-        try:
+        with _explained(first):
             sweep = loader.load_configuration("train", [*given, "hydra.mode=MULTIRUN"], RunMode.MULTIRUN)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, first) from error
         composer = Composer(loader, fresh=True)
-        for job in _samples(sweep.hydra.sweeper, given):
+        params = _params(sweep.hydra)
+        for job in _samples(sweep.hydra.sweeper, params, given):
+            check_words(job)
             try:
-                config = composer.load_sweep_config(sweep, job)
-            except (HydraException, OmegaConfBaseException) as error:
-                raise explain(error, job) from error
-            config = finish(config, config.hydra, "")
+                with _explained(job):
+                    config = composer.load_sweep_config(sweep, job)
+            except UsageError as error:
+                raise _undroppable(error, params, given) from error
+            with _explained(job):
+                config = finish(config, config.hydra, sweep.hydra.sweep.dir)
             if config.resume:
                 raise UsageError("resume continues one run: a sweep continues its own runs when it is started again")
             check_processes(config.hardware, sweep.hydra.launcher._target_)
         return Path(sweep.hydra.sweep.dir)
 
 
-def _samples(sweeper: DictConfig, given: Sequence[str]) -> Iterator[list[str]]:
+def _params(settings: DictConfig) -> dict[str, Any]:
+    """What a preset sweeps or searches, as one product."""
+    study = settings.get("callbacks", {}).get("study", {})
+    return searched(settings.sweeper.get("params"), study.get("drop", ()))
+
+
+def _undroppable(error: UsageError, params: Mapping[str, Any], given: Sequence[str]) -> UsageError:
+    """Says how a search goes on without a parameter that this variant or dataset does not have."""
+    key = next((key for key in params if str(error).startswith(f"{key} is not an option")), None)
+    named = any(text.startswith(f"{key}=") for text in given)
+    return error if key is None or named else UsageError(f"{error}; '~{key}' leaves it out of the search")
+
+
+def _samples(sweeper: DictConfig, params: Mapping[str, Any], given: Sequence[str]) -> Iterator[list[str]]:
     """Jobs that between them have every value of a sweep."""
     if sweeper.get("retry"):
         return  # which jobs these are, only the sweep's folder knows
-    task = [override.input_line or "" for override in _parse(given) if not override.is_hydra_override()]
-    for line in products(sweeper.get("params"), sweeper.get("lines"), task):
-        unique = {override.get_key_element(): override for override in _parse(line)}
+    task = [override.input_line or "" for override in parse(given) if not override.is_hydra_override()]
+    for line in products(params, sweeper.get("lines"), task):
+        unique = {override.get_key_element(): override for override in parse(line)}
         values = [_telling(each) for override in unique.values() if (each := _values(override))]
         first = [each[0] for each in values]
         yield first
@@ -209,40 +272,36 @@ def _telling(values: list[str]) -> list[str]:
     return list(dict.fromkeys([ordered[0][1], ordered[-1][1]]))
 
 
-def finish(config: DictConfig, hydra_config: Any, run_dir: str | Path) -> DictConfig:
+def finish(config: DictConfig, hydra_config: Any, run_dir: str | Path, classes: bool = True) -> DictConfig:
     """Take Hydra's own part out of a composed configuration, keep the choices and overrides, and check it.
+
+    Args:
+        config: what Hydra composed.
+        hydra_config: its node ``hydra``.
+        run_dir: the folder of the run.
+        classes: check the arguments of classes too.
 
     Returns:
         DictConfig: with ``choices`` (group -> option), ``overrides`` (what the user wrote) and the real ``run_dir``.
     """
     chosen = {g: o for g, o in hydra_config.runtime.choices.items() if not g.startswith("hydra/")}
     overrides = [str(override) for override in hydra_config.overrides.task]
-    several = _several(overrides)
+    listed = several(overrides)
+    if not OmegaConf.is_interpolation(config, "run_dir") and not isinstance(config.run_dir, str | int):
+        raise UsageError(f"run_dir={'null' if config.run_dir is None else config.run_dir} must be a path")
     with open_dict(config):
-        if "logger" in several:
-            config.logger.name, chosen["logger"] = several["logger"], ",".join(several["logger"])
+        if "logger" in listed:
+            config.logger.name, chosen["logger"] = listed["logger"], ",".join(listed["logger"])
         config.pop("hydra", None)
         config.run_dir = str(run_dir)
+        for name in PATHS:
+            if isinstance(config.get(name), str):
+                config[name] = os.path.expanduser(config[name])
         config.choices = chosen
         config.latent = _latent(config.latent, chosen)
         config.overrides = overrides
-    check(config)
+    check(config, classes)
     return config
-
-
-def _several(overrides: Sequence[str]) -> dict[str, list[str]]:
-    """The groups of which several options are chosen, which only loggers allow: Hydra would merge them in silence."""
-    chosen = {}
-    for override in _parse(overrides):
-        group, value = override.key_or_group, override.value()
-        if isinstance(value, list) and group in groups():
-            chosen[group] = [str(name) for name in value]
-            for name in chosen[group]:
-                _check_option(group, name)
-            if group != "logger":
-                each = ",".join(chosen[group])
-                raise UsageError(f"{group}=[{each}]: a run takes one {group}; -m {group}={each} runs each")
-    return chosen
 
 
 def _latent(given: Any, chosen: dict[str, str]) -> Any:
@@ -258,15 +317,20 @@ def _latent(given: Any, chosen: dict[str, str]) -> Any:
 def explain(error: Exception, overrides: Sequence[str]) -> UsageError:
     """What the user should change, in one line, for what Hydra or OmegaConf raised on these overrides."""
     try:
-        check_plugin(getattr(error, "missing_cfg_file", None))
-        parsed = _parse(overrides)
-        _several(overrides)
+        missing = getattr(error, "missing_cfg_file", None)
+        check_plugin(missing)
+        parsed = parse(overrides)
+        several(overrides)
         for override in parsed:
             if override.is_sweep_override():
-                raise UsageError(f"{override.input_line} lists several values: add -m to run one after the other")
+                key, line = override.key_or_group, override.input_line or ""
+                quoted = (
+                    f"""; a name with a comma is quoted: '{key}="{line.partition("=")[2]}"'""" if key in PATHS else ""
+                )
+                raise UsageError(f"{line} lists several values: add -m to run one after the other{quoted}")
         chosen = [o for o in parsed if o.key_or_group in groups() or "/" in o.key_or_group]
         for override in chosen:
-            _check_option(override.key_or_group, override.value())
+            check_option(override.key_or_group, override.value())
         if len(chosen) < len(parsed):
             bare = _compose([override.input_line or "" for override in chosen])
             for override in parsed:
@@ -274,8 +338,16 @@ def explain(error: Exception, overrides: Sequence[str]) -> UsageError:
                     check_path(override.key_or_group.split("."), override.value(), bare)
     except UsageError as found:
         return found
+    if missing:
+        try:
+            check_option(*str(missing).rsplit("/", 1))
+        except (UsageError, TypeError) as found:
+            return UsageError(str(found))
+    if isinstance(error, InterpolationKeyError | InterpolationResolutionError | RecursionError):
+        guilty = [line for line in overrides if "${" in line]
+        return UsageError(f"{guilty[0]}: {unresolved(error)}" if guilty else unresolved(error))
     lines = [line.strip() for line in (*str(error).splitlines(), *str(error.__cause__ or "").splitlines())]
-    return UsageError(" ".join(line for line in lines[:4] if line))
+    return UsageError(" ".join(dict.fromkeys(line for line in lines[:4] if line)))
 
 
 def _values(override: Override) -> list[str]:
@@ -298,12 +370,26 @@ def _values(override: Override) -> list[str]:
 
 
 def _compose(overrides: list[str]) -> DictConfig:
-    _several(overrides)
-    with _loader():
-        try:
-            return hydra.compose("train", overrides, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise explain(error, overrides) from error
+    check_words(overrides)
+    with _loader(), _explained(overrides):
+        return hydra.compose("train", overrides, return_hydra_config=True)
+
+
+@contextmanager
+def _explained(overrides: Sequence[str]) -> Iterator[None]:
+    """What Hydra and OmegaConf raise on these overrides, as UsageError."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except (
+        HydraException,
+        OmegaConfBaseException,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise explain(error, overrides) from error
 
 
 @contextmanager
@@ -320,33 +406,18 @@ def _loader() -> Iterator[ConfigLoader]:
         GlobalHydra.instance().hydra = outer
 
 
-def _parse(overrides: Sequence[str]) -> list[Override]:
-    for override in overrides:
-        try:
-            OverridesParser.create().parse_override(override)
-        except HydraException as error:
-            raise UsageError(f"cannot read {override!r}: {str(error).splitlines()[0]}") from error
-    return OverridesParser.create().parse_overrides(list(overrides))
-
-
 def _check_duplicates() -> None:
     """Two packages with the same option: Hydra would take one in silence."""
     owners: dict[Path, str] = {}
-    for owner, root in {"vaezoo": conf_dir(), **plugin_dirs()}.items():
+    known = {"vaezoo": conf_dir(), **plugin_dirs(), **own_dirs()}
+    for owner, root in known.items():
         for file in root.glob("*/*.yaml"):
+            if file.parent.name not in groups():
+                continue
             rival = owners.setdefault(file.relative_to(root), owner)
             if rival != owner:
                 name = f"{file.parent.name}={file.stem}"
-                raise UsageError(f"{name} is defined by both {rival} and {owner}: rename one, or uninstall one package")
-
-
-def _check_option(group: str, name: Any) -> None:
-    if not isinstance(name, str) or group not in groups():
-        return
-    if group in registry.GROUPS and name in registry.names(group):
-        registry.find(group, name)
-    elif name not in (known := options(group)):
-        raise UsageError(f"{group}={name} is unknown{near(name, known)} (options: {', '.join(known)})")
+                raise UsageError(f"{name} is defined by both {rival} and {owner}: rename one, or remove it")
 
 
 install()  # here, so that a worker of a launcher that unpickles a job has it all

@@ -114,7 +114,8 @@ def _enough(ordered: Sequence[str], varied: Mapping[str, Sequence[Any]], n: int)
 def _written(keys: Sequence[str], varied: Mapping[str, Sequence[Any]], n: int) -> list[str]:
     last = {key: key.rpartition(".")[2] for key in keys}
     short = {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
-    return [" ".join(f"{short[key]}={_text(varied[key][row])}" for key in keys) for row in range(n)]
+    heads = {key: "" if key == "dataset" else f"{name}=" for key, name in short.items()}  # its name says what it is
+    return [" ".join(f"{heads[key]}{_text(varied[key][row])}" for key in keys) for row in range(n)]
 
 
 def _text(value: Any) -> str:

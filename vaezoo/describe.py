@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vaezoo import hardware_page, registry
+from vaezoo import choices, registry, yaml_page
 from vaezoo.errors import UsageError, near
+
+REQUIRED = "must be given"
 
 
 def listing(group: str = "variant", family: str | None = None) -> str:
@@ -16,9 +18,11 @@ def listing(group: str = "variant", family: str | None = None) -> str:
     Raises:
         UsageError: there is no such group or family.
     """
+    if group in yaml_page.groups():
+        return table([("NAME", "WHAT IT IS"), *yaml_page.rows(group)])
     if group not in registry.GROUPS:
-        known = ", ".join(registry.GROUPS)
-        raise UsageError(f"--group {group} is unknown{near(group, registry.GROUPS)} (groups: {known})")
+        known = [*registry.GROUPS, *yaml_page.groups()]
+        raise UsageError(f"--group {group} is unknown{near(group, known)} (groups: {', '.join(known)})")
     rows = [("NAME", "FAMILY", "PAPER", "STATUS") if group == "variant" else ("NAME", "", "WHAT IT IS", "")]
     families = set()
     for name, entry in sorted(registry.entries(group).items()):
@@ -46,23 +50,26 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def page(name: str) -> str:
-    """Equation, options and card of every variant or part of a name.
+    """Equation, options and card of every variant or part of a name; options of YAML groups with their keys.
 
     Args:
-        name: ``beta_vae``, or ``encoder=mlp`` where several groups have the name; ``hardware`` for where runs can run.
+        name: ``beta_vae``, or ``encoder=mlp`` where several groups have the name; a group such as ``dataset``.
 
     Raises:
         UsageError: nothing has this name.
     """
-    if name == hardware_page.GROUP:
-        return hardware_page.page()
+    if name in yaml_page.groups():
+        return yaml_page.page(name)
+    if name in registry.GROUPS:
+        return listing(name)
     group, _, stem = name.rpartition("=")
-    searched = [g for g in registry.GROUPS if group in ("", g)]
-    found = [g for g in searched if stem in registry.names(g)]
+    names = {**{g: registry.names(g) for g in registry.GROUPS}, **{g: choices.options(g) for g in yaml_page.groups()}}
+    searched = [g for g in names if group in ("", g)]
+    found = [g for g in searched if stem in names[g]]
     if not found:
-        known = sorted({other for g in searched or registry.GROUPS for other in registry.names(g)})
-        raise UsageError(f"{name} is neither a variant nor a part{near(stem, known)} (names: {', '.join(known)})")
-    return "\n\n\n".join(_page(g, stem) for g in found)
+        known = sorted({*(other for g in searched or names for other in names[g]), *([] if group else names)})
+        raise UsageError(f"{name} is not a variant, a part or an option{near(stem, known)} (names: {', '.join(known)})")
+    return "\n\n\n".join(_page(g, stem) if g in registry.GROUPS else yaml_page.option_page(g, stem) for g in found)
 
 
 def _page(group: str, name: str) -> str:
@@ -88,18 +95,17 @@ def _values(at: Mapping[str, Any]) -> str:
 
 def signature(group: str, name: str) -> list[tuple[str, str, str]]:
     """Name, type and default of each option of a class, as written in its source."""
-    node = registry.definition(group, name)
-    for item in node.body if node else []:
-        if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            plain, keyword = item.args.posonlyargs + item.args.args, item.args.kwonlyargs
-            required = [None] * (len(plain) - len(item.args.defaults))
-            defaults = [*required, *item.args.defaults, *item.args.kw_defaults]
-            return [
-                (a.arg, ast.unparse(a.annotation) if a.annotation else "any", ast.unparse(d) if d else "must be given")
-                for a, d in zip(plain + keyword, defaults, strict=True)
-                if a.arg not in ("self", *registry.HANDED)
-            ]
-    return []
+    init = registry.initialiser(group, name)
+    if init is None:
+        return []
+    plain, keyword = init.args.posonlyargs + init.args.args, init.args.kwonlyargs
+    required = [None] * (len(plain) - len(init.args.defaults))
+    defaults = [*required, *init.args.defaults, *init.args.kw_defaults]
+    return [
+        (a.arg, ast.unparse(a.annotation) if a.annotation else "any", ast.unparse(d) if d else REQUIRED)
+        for a, d in zip(plain + keyword, defaults, strict=True)
+        if a.arg not in ("self", *registry.HANDED)
+    ]
 
 
 def _summary(group: str, name: str) -> str:

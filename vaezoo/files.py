@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vaezoo.errors import UsageError
+
 OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -26,10 +28,23 @@ def atomic(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def make_folder(key: str, path: str | Path) -> None:
+    """Makes the folder that an option names.
+
+    Raises:
+        UsageError: it cannot be made, or is a file.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "there is a file in its place" if isinstance(error, FileExistsError) else error.strerror
+        raise UsageError(f"{key}={path} must be a folder that can be written: {reason}") from error
+
+
 def write(path: Path, text: str) -> None:
     """Writes a text file atomically."""
     with atomic(path) as draft:
-        draft.write_text(text)
+        draft.write_text(text, encoding="utf-8")
 
 
 def checksum(path: Path) -> str | None:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from vaezoo import runs
 from vaezoo.errors import UsageError
 from vaezoo.resume import canonical
-from vaezoo.runs import CONFIG, HISTORY, METRICS, RECORD, RESULTS, WEIGHTS
+from vaezoo.runs import CONFIG, HISTORY, METRICS, PICTURES, RECORD, RESULTS, WEIGHTS
 from vaezoo.trust import read_config
 
 CHECKPOINTS = "checkpoints"
@@ -58,11 +58,17 @@ def check_vacant(run_dir: str | Path, overwrite: bool = False) -> None:
 
 def clear(run_dir: str | Path) -> None:
     """Removes what a run has left in its folder, but not what belongs to a sweep or is not known."""
-    folder = Path(run_dir)
-    for name in (CHECKPOINTS, "pictures", "tensorboard"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (CONFIG, RECORD, RESULTS, HISTORY, METRICS, WEIGHTS, *MEASURED):
-        (folder / name).unlink(missing_ok=True)
+    names = (CHECKPOINTS, PICTURES, "tensorboard", CONFIG, RECORD, RESULTS, HISTORY, METRICS, WEIGHTS, *MEASURED)
+    for name in names:
+        remove(Path(run_dir) / name)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, or the folder that lies in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def reopen(run_dir: str | Path) -> None:
@@ -71,7 +77,7 @@ def reopen(run_dir: str | Path) -> None:
 
     folder = Path(run_dir)
     retire_results(folder)
-    for file in (folder / WEIGHTS, *(folder / name for name in MEASURED), *(folder / "pictures").glob("*.png")):
+    for file in (folder / WEIGHTS, *(folder / name for name in MEASURED), *(folder / PICTURES).glob("*.png")):
         file.unlink(missing_ok=True)
 
 

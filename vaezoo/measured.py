@@ -23,6 +23,7 @@ class Metric:
         unit: ``nats``, ``MiB``, ..., or empty.
         better: ``lower``, ``higher``, or None where neither end is the good one.
         comparable: True, False, or between which rows it is: ``within likelihood and dataset``, ``within dataset``.
+        tested: whether differences between seeds say anything; those of time and memory are the machine's.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Metric:
     unit: str = ""
     better: str | None = None
     comparable: bool | str = True
+    tested: bool = True
 
 
 KNOWN = {
@@ -44,12 +46,13 @@ KNOWN = {
         Metric("active_units", "active units", "", None),
         Metric("mutual_information", "mutual information", "nats", None, DATA),
         Metric("parameters", "parameters", "", None),
-        Metric("images_per_second", "images/s", "1/s", "higher", False),
-        Metric("peak_memory_mb", "peak memory", "MiB", "lower", False),
-        Metric("seconds", "training time", "s", "lower", False),
+        Metric("images_per_second", "images/s", "1/s", "higher", False, False),
+        Metric("peak_memory_mb", "peak memory", "MiB", "lower", False, False),
+        Metric("seconds", "training time", "s", "lower", False, False),
     )
 }
 COSTS = ("images_per_second", "peak_memory_mb", "seconds")  # comparable on one machine only
+UNDOUBTED = (*COSTS, "parameters")  # true of a run whatever it has learned
 
 
 class Protocol(NamedTuple):
@@ -94,6 +97,11 @@ def values(run: RunRecord, wanted: Protocol) -> tuple[dict[str, float], dict[str
     return {name: float(value) for name, value in numbers.items() if value is not None}, reasons
 
 
+def flat(values: Iterable[Any]) -> list[float]:
+    """The numbers in a list, whose items may be lists."""
+    return [number for value in values for number in (flat(value) if isinstance(value, list) else [value])]
+
+
 def metrics(names: Iterable[str], groups: Sequence[Protocol], one_machine: bool) -> dict[str, Metric]:
     """What is known about each metric that some run has.
 
@@ -129,7 +137,11 @@ def _evaluation(run: RunRecord, wanted: Protocol) -> tuple[dict[str, Any], dict[
         if _protocol(found)[:2] == wanted[:2]:
             missing = dict.fromkeys(OF_K, f"measured with K={found.get('k')}, others with K={wanted.k}")
             return {**found, **dict.fromkeys(OF_K)}, {**found.get("reasons", {}), **missing}
-    why = "not evaluated" if not every else "measured on {1} images of the {0} split".format(*_protocol(every[0]))
+    why = (
+        (run.unmeasured or "not evaluated")
+        if not every
+        else "measured on {1} images of the {0} split".format(*_protocol(every[0]))
+    )
     return {}, dict.fromkeys(EVALUATED, why)
 
 

@@ -140,5 +140,5 @@ def write(name: str, folder: Path, package: bool = False) -> str:
         if path.exists():
             raise UsageError(f"{path} exists already")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(Template(text).substitute(words))
+        path.write_text(Template(text).substitute(words), encoding="utf-8")
     return Template(AFTER_PACKAGE if package else AFTER_FILE).substitute(words)

@@ -155,7 +155,23 @@ def card(group: str, name: str) -> Card:
 
 def definition(group: str, name: str) -> ast.ClassDef | None:
     """Syntax tree of the class of a name, or None if its source cannot be found without importing it."""
-    return _class(*find(group, name).target.split(":"))
+    found = _class(*find(group, name).target.split(":"))
+    return found[1] if found else None
+
+
+def initialiser(group: str, name: str) -> ast.FunctionDef | None:
+    """Syntax tree of ``__init__`` of a class or of the base it inherits it from; None if it is not in the sources."""
+    return _initialiser(*find(group, name).target.split(":"))
+
+
+def _initialiser(module: str, attribute: str) -> ast.FunctionDef | None:
+    found = _class(module, attribute)
+    if found is None:
+        return None
+    home, node = found
+    own = (item for item in node.body if isinstance(item, ast.FunctionDef) and item.name == "__init__")
+    inherited = (init for base in node.bases if (init := _initialiser(home, ast.unparse(base))))
+    return next(own, None) or next(inherited, None)
 
 
 @cache
@@ -182,7 +198,7 @@ def _built_in(group: str) -> Iterator[Entry]:
     folder = _FOLDERS[group]
     pattern = rf"^class ({group.title()})\b" if folder == "networks" else r"^@register\b[\s\S]*?^class (\w+)"
     for file in sorted((PACKAGE / folder).glob("[a-z]*.py")):
-        if match := re.search(pattern, file.read_text(), re.MULTILINE):
+        if match := re.search(pattern, file.read_text(encoding="utf-8"), re.MULTILINE):
             yield Entry(file.stem, group, f"vaezoo.{folder}.{file.stem}:{match[1]}")
 
 
@@ -199,7 +215,7 @@ def _defect(target: str) -> str | None:
         path = source_file(module)
         if path is None:
             return f"there is no module {module}"
-        body = ast.parse(path.read_text()).body
+        body = ast.parse(path.read_text(encoding="utf-8")).body
     except SyntaxError as error:
         return f"SyntaxError: {error.msg} ({module}, line {error.lineno})"
     for node in body:
@@ -224,14 +240,14 @@ def _defined(body: list[ast.stmt]) -> set[str]:
     return found
 
 
-def _class(module: str, attribute: str) -> ast.ClassDef | None:
-    """The class, where it is written or where it is imported from."""
+def _class(module: str, attribute: str) -> tuple[str, ast.ClassDef] | None:
+    """The class with its module: where it is written, be it imported from there."""
     path = source_file(module)
     if path is None:
         return None
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.name == attribute:
-            return node
+            return module, node
         if isinstance(node, ast.ImportFrom) and attribute in {alias.asname or alias.name for alias in node.names}:
             original = next(alias.name for alias in node.names if attribute in (alias.asname, alias.name))
             package = module if path.name == "__init__.py" else module.rpartition(".")[0]

@@ -1,26 +1,24 @@
 """Finished and unfinished runs as they lie on disk, read without torch."""
 
-import csv
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
+from vaezoo import run_files
 from vaezoo.errors import UsageError
 from vaezoo.files import printable
+from vaezoo.run_files import METRICS, PICTURES, WEIGHTS, Broken, contents
+from vaezoo.run_kinds import CONFIG, HISTORY, JOB, RECORD, RESULTS
 
-CONFIG, RECORD, RESULTS, METRICS = "config.yaml", "run.json", "results.json", "metrics.csv"
-WEIGHTS, HISTORY = "model.safetensors", "history.json"
-JOB, LOCK = "job.json", ".lock"
+__all__ = ["CONFIG", "HISTORY", "JOB", "METRICS", "PICTURES", "RECORD", "RESULTS", "WEIGHTS", "Broken", "contents"]
+LOCK = ".lock"
 PATIENCE = 2.0  # seconds: somebody who only looks holds a lock for a moment
-STATES = ("queued", "running", "finished", "interrupted", "failed", "pruned", "dead")
+STATES = ("queued", "running", "finished", "interrupted", "failed", "pruned", "dead", "broken")
 FINAL = ("finished", "pruned")  # what is not run again
 
 
@@ -30,11 +28,15 @@ class RunRecord:
 
     Args:
         path: the folder.
-        state: one of ``STATES``; ``dead`` where a process was killed before it could say how the run ended.
+        state: one of ``STATES``; ``dead`` where a process was killed before it could say how the run ended, ``broken``
+            where a file cannot be read.
         config: the resolved configuration; empty for a job that has not started.
         record: what run.json holds.
-        results: what results.json holds.
+        results: what results.json holds, if it was measured on the weights that run.json names.
         job: what job.json holds, for a job of a sweep.
+        columns: metrics.csv by column; None where a row has no value.
+        faults: why a file cannot be read, by its name; such a file counts as empty.
+        unmeasured: why results are left out; None where they are not.
     """
 
     path: Path
@@ -43,6 +45,9 @@ class RunRecord:
     record: dict[str, Any] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
     job: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, list[float | None]] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    unmeasured: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("config", "record", "results", "job"):  # they end up in tables, on pages and on terminals
@@ -72,20 +77,17 @@ class RunRecord:
         return int(self.config.get("seed", self.job.get("seed", 0)))
 
     @property
+    def overrides(self) -> list[str]:
+        """What its sweep, or the command line, makes of the run."""
+        found: list[str] = self.job.get("overrides") or self.config.get("overrides") or []
+        return found
+
+    @property
     def reason(self) -> str | None:
         """Why the run did not finish."""
+        if self.faults:
+            return "; ".join(f"{name}: {why}" for name, why in self.faults.items())
         return self.record.get("reason") or ("its process was killed" if self.state == "dead" else None)
-
-    @cached_property
-    def columns(self) -> dict[str, list[float | None]]:
-        """metrics.csv by column; None where a row has no value."""
-        file = self.path / METRICS
-        if not file.is_file():
-            return {}
-        text = file.read_text()
-        rows = list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
-        names = rows[0] if rows else ()
-        return {printable(name): [float(row[name]) if row[name] else None for row in rows] for name in names}
 
 
 def find(*places: str | os.PathLike) -> list[Path]:
@@ -99,24 +101,46 @@ def find(*places: str | os.PathLike) -> list[Path]:
         if not place.is_dir():
             raise UsageError(f"{place} is not a folder")
         for folder, inner, files in os.walk(place):
-            if CONFIG in files or JOB in files:
+            if not {CONFIG, JOB, RECORD}.isdisjoint((*files, *inner)):
                 found.add(Path(folder))
                 inner.clear()  # a run holds no other runs
     return sorted(found)
 
 
 def read(path: str | os.PathLike) -> RunRecord:
-    """One run folder; what is missing is empty."""
-    path = Path(path)
-    record = _json(path / RECORD)
-    config = path / CONFIG
-    plain = yaml.load(config.read_text(), _Loader) if config.is_file() else {}
-    return RunRecord(path, _state(path, record), plain, record, _json(path / RESULTS), _json(path / JOB))
+    """One run folder; what is missing is empty, and what cannot be read is named in ``faults``."""
+    path, faults = Path(path), {}
+
+    def tried(name: str, reader: Any = contents) -> Any:
+        try:
+            return reader(path / name)
+        except Broken as error:
+            faults[name] = error.why
+            return {}
+
+    config, record, results, job = map(tried, (CONFIG, RECORD, RESULTS, JOB))
+    metrics = tried(METRICS, run_files.columns)
+    tried(WEIGHTS, run_files.check_weights)
+    if record.get("status") in FINAL and not (config or CONFIG in faults):
+        faults[CONFIG] = "it is missing"
+    unmeasured = None
+    if None not in (measured := (record.get("weights"), results.get("weights"))) and measured[0] != measured[1]:
+        results, unmeasured = {}, "measured on other weights"
+    state = _state(path, record, bool(faults))
+    return RunRecord(path, state, config, record, results, job, metrics, faults, unmeasured)
 
 
 def state(path: str | os.PathLike) -> str:
     """How a run stands: one of ``STATES``."""
-    return _state(Path(path), _json(Path(path) / RECORD))
+    return read(path).state
+
+
+def columns(path: str | os.PathLike) -> dict[str, list[float | None]]:
+    """metrics.csv of a run that may still grow, by column; empty where it cannot be read."""
+    try:
+        return run_files.columns(Path(path) / METRICS)
+    except Broken:
+        return {}
 
 
 @contextmanager
@@ -156,17 +180,19 @@ def held(path: str | os.PathLike) -> bool:
         lock.acquire(timeout=0)
     except Timeout:
         return True
+    except OSError:  # somebody else's folder, in which nothing can be locked
+        return False
     lock.release()
     return False
 
 
-def _state(path: Path, record: dict[str, Any]) -> str:
+def _state(path: Path, record: dict[str, Any], broken: bool) -> str:
     status = record.get("status", "queued")
-    if status in FINAL:
+    if status in FINAL and not broken:
         return status
     if held(path):
         return "running"
-    return "dead" if status == "running" else status
+    return "broken" if broken else "dead" if status == "running" else status
 
 
 def _printable(value: Any) -> Any:
@@ -175,11 +201,3 @@ def _printable(value: Any) -> Any:
     if isinstance(value, dict):
         return {_printable(key): _printable(inner) for key, inner in value.items()}
     return [_printable(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text()) if file.is_file() else {}
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The C loader where there is one: ten times faster on thousands of folders."""

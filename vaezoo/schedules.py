@@ -58,7 +58,8 @@ class Schedule(nn.Module):
         schedule = cls(form, **arguments)
         lowest = min(schedule.arguments.get(name, math.inf) for name in ("value", "start", "end"))
         if lowest < minimum:
-            raise UsageError(f"{lowest} is too small: at least {minimum} is needed in {given}")
+            where = "" if lowest == given else f"; {lowest} is not"
+            raise UsageError(f"{given} must be at least {minimum}{where}")
         return schedule
 
     @classmethod

@@ -9,6 +9,7 @@ from vaezoo.errors import UsageError, near
 
 OPTIMIZERS = ("adam", "adamw", "adadelta", "adagrad", "adamax", "asgd", "nadam", "radam", "rmsprop", "rprop", "sgd")
 
+MOST = 4096  # threads or processes; more of them is a slip of the hand
 LOGGERS = ("csv", "wandb", "tensorboard", "none")
 
 
@@ -103,9 +104,10 @@ class Hardware:
     def __post_init__(self) -> None:
         _require("hardware.devices", self.devices, self.devices not in (0, []), "at least 1, a list of ids, or auto")
         _require("hardware.num_nodes", self.num_nodes, self.num_nodes >= 1, "at least 1")
-        _require("hardware.threads", self.threads, self.threads is None or self.threads >= 1, "at least 1, or null")
+        threads = 1 if self.threads is None else self.threads
+        _require("hardware.threads", self.threads, 1 <= threads <= MOST, f"from 1 to {MOST}, or null")
         _require("hardware.slots", self.slots, self.slots is None or self.slots >= 1, "at least 1, or null")
-        _require("hardware.workers", self.workers, self.workers >= 0, "at least 0")
+        _require("hardware.workers", self.workers, 0 <= self.workers <= MOST, f"from 0 to {MOST}")
         several = isinstance(self.ensemble, dict) or self.ensemble >= 1
         _require("hardware.ensemble", self.ensemble, several, "at least 1, or one key with its values")
 
@@ -124,9 +126,9 @@ class Logger:
     def __post_init__(self) -> None:
         names = logger_names(self.name)
         for name in names:
-            _require("logger", name, name in LOGGERS, f"one of {', '.join(LOGGERS)}{near(name, LOGGERS)}")
+            _require("logger.name", name, name in LOGGERS, f"one of {', '.join(LOGGERS)}{near(name, LOGGERS)}")
         alone = bool(names) and ("none" not in names or len(names) == 1)
-        _require("logger", ",".join(names), alone, "one or several of them, or none alone")
+        _require("logger.name", ",".join(names), alone, "one or several of them, or none alone")
 
 
 @dataclass
@@ -173,7 +175,9 @@ class Top:
     trust: bool = False
 
     def __post_init__(self) -> None:
-        _require("seed", self.seed, self.seed >= 0, "at least 0")
+        _require("seed", self.seed, 0 <= self.seed < 2**32, f"from 0 to {2**32 - 1}")
+        for name in ("run_dir", "sweep_dir", "resume"):
+            _require(name, "''", getattr(self, name) != "", "a path" if name != "resume" else "a path, or null")
         sizes = self.latent if isinstance(self.latent, list) else [1 if self.latent is None else self.latent]
         _require("latent", self.latent, bool(sizes) and min(sizes) >= 1, "made of sizes of at least 1")
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging
@@ -21,19 +20,18 @@ from vaezoo.build import build, latent_shape, save, settle
 from vaezoo.callbacks.checkpoints import Checkpoints
 from vaezoo.callbacks.loggers import close, log_pictures, log_results, make_loggers
 from vaezoo.callbacks.pictures import Pictures, write_pictures
-from vaezoo.callbacks.progress import Progress
+from vaezoo.callbacks.progress import progress
 from vaezoo.callbacks.prune import Prune
 from vaezoo.callbacks.record import Record
+from vaezoo.construction import check_shares, instantiate
 from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate, write_results
-from vaezoo.files import write
+from vaezoo.files import make_folder, write
 from vaezoo.hardware import prepare, strategy_name
 from vaezoo.interruption import Interrupted, ProcessLost, heard, process_is_lost
 from vaezoo.meters import NotFiniteError
-from vaezoo.runs import CONFIG, FINAL, hold
+from vaezoo.runs import CONFIG, FINAL, PICTURES, hold
 from vaezoo.variant import Variant
-
-PICTURES = "pictures"  # in the run's folder
 
 
 @dataclass
@@ -68,6 +66,7 @@ def train(config: DictConfig) -> Run:
     config, checkpoint = folder.resumed(config) if config.resume else (config, None)
     if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
         return fill(config, checkpoint)
+    make_folder("run_dir", config.run_dir)
     with hold(config.run_dir):
         if not checkpoint:
             folder.check_vacant(config.run_dir, config.overwrite)
@@ -87,9 +86,10 @@ def _fill(config: DictConfig, checkpoint: str | None) -> Run:
         return train_ensemble(config)
     run_dir = Path(config.run_dir).absolute()
     _prepare(config)
-    data = hydra.utils.instantiate(config.dataset)
+    data = instantiate(config.dataset)
     data.prepare_data()
     data.setup()
+    check_shares(config.trainer, data)
     shapes = data.shapes(latent_shape(config.latent))
     seed_everything(config.seed, verbose=False)
     config = settle(config, shapes.support)
@@ -113,7 +113,7 @@ def _fill(config: DictConfig, checkpoint: str | None) -> Run:
             save(model, run_dir)
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         pruned = next((callback.reason for callback in callbacks if isinstance(callback, Prune)), None)
-        if not pruned and (config.evaluate.k or config.evaluate.quality):
+        if not pruned:
             results = evaluate(model, data, progress=config.trainer.progress_bar, **plain["evaluate"])
             if trainer.is_global_zero:
                 write_results(run_dir, results)
@@ -202,7 +202,7 @@ def _callbacks(config: DictConfig, run_dir: Path, record: Callback) -> list[Call
             )
         chosen.append(Unsharded())  # before what looks at the trained model
     if options.progress_bar:
-        chosen.append(Progress())
+        chosen.append(progress())
     if options.ema:
         chosen.append(AveragedWeights(decay=options.ema, use_buffers=False))
     if config.callbacks.pictures and config.callbacks.pictures_every_n_epochs:

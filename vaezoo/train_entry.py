@@ -1,5 +1,6 @@
 """The script behind `vaezoo train`: Lightning's DDP starts its other processes by running this file again."""
 
+import argparse
 import os
 import signal
 import sys
@@ -17,30 +18,39 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from vaezoo import configs
+from vaezoo.command_line import Parser, answer, environment, fail, take_config_dir
 from vaezoo.errors import UsageError
-from vaezoo.files import printable
+from vaezoo.files import make_folder
+from vaezoo.overrides import expanded
 from vaezoo.runs import JOB
 from vaezoo.sweep.done import all_over
 from vaezoo.sweep.job import ADVICE, JobFailed, leading, out_of_memory, run_once
 from vaezoo.sweep.slots import check_processes
 from vaezoo.sweep.status import failures
 
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+
 
 def main() -> int:
     """Train what ``sys.argv`` says; 0, or 2 after a user's error told in one line."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us as they are
-    flags = [argument for argument in sys.argv[1:] if argument.startswith("-")]
-    overrides = [argument for argument in sys.argv[1:] if "=" in argument and not argument.startswith("-")]
+    overrides: list[str] = []
     sweep, since = None, time.time()
     try:
+        flags, overrides = _words()
         configs.install()
-        if not {"-m", "--multirun"}.isdisjoint(flags):
-            if len(flags) == 1 and (told := all_over(overrides)):
+        if flags.multirun:
+            if not flags.shows and (told := all_over(overrides)):
                 print(told)
                 return 0
+            print("checking every value of the sweep ...", file=sys.stderr, flush=True)
             sweep = configs.check_sweep(overrides)
-        elif not flags:
-            _continue_in_place(configs.compose(sys.argv[1:]).resume)
+            make_folder("sweep_dir", sweep)
+        else:
+            config = configs.compose(overrides)
+            _continue_in_place(config.resume)
+            if any(word.startswith("run_dir=") for word in overrides) and not flags.shows:
+                make_folder("run_dir", config.run_dir)
         hydra.main(version_base="1.3", config_path=str(configs.conf_dir()), config_name="train")(_job)()
     except UsageError as error:
         return _refuse(error)
@@ -49,10 +59,26 @@ def main() -> int:
         return 1
     except (HydraException, OmegaConfBaseException) as error:
         return _refuse(configs.explain(error, overrides))
-    except KeyboardInterrupt:  # before or after the run, which hears signals itself
-        print("stopped", file=sys.stderr)
-        return 130
     return 0
+
+
+def _words() -> tuple[argparse.Namespace, list[str]]:
+    """Flags and overrides of the command line; those of no use to Hydra are taken out of it."""
+    parser = Parser("vaezoo train", add_help=False, allow_abbrev=False)
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-c", "--cfg", choices=["job", "hydra", "all"])
+    parser.add_argument("-p", "--package")
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("-i", "--info", const="all", nargs="?", choices=INFO)
+    parser.add_argument("-cd", "--config-dir")
+    flags, overrides = parser.split(take_config_dir(sys.argv[1:]))
+    overrides = expanded(overrides)
+    flags.shows = [
+        word for name in ("cfg", "package", "info") if (v := getattr(flags, name)) for word in (f"--{name}", v)
+    ]
+    resolved = ["--resolve"] if flags.resolve else []
+    sys.argv[1:] = [*(["--multirun"] if flags.multirun else []), *flags.shows, *resolved, *overrides]
+    return flags, overrides
 
 
 def _continue_in_place(resume: str | None) -> None:
@@ -63,8 +89,7 @@ def _continue_in_place(resume: str | None) -> None:
 
 
 def _refuse(error: UsageError) -> int:
-    print(f"error: {printable(str(error))}", file=sys.stderr)
-    return 2
+    return fail(str(error))
 
 
 def _job(config: DictConfig) -> float | None:
@@ -94,6 +119,11 @@ def _job(config: DictConfig) -> float | None:
         if in_sweep:
             raise JobFailed(str(error)) from None  # the other runs go on
         raise SystemExit(_refuse(error)) from error
+    except Exception as error:
+        about = environment(error)
+        if in_sweep or about is None:
+            raise
+        raise SystemExit(_refuse(UsageError(about))) from error
 
 
 def _single(config: DictConfig) -> None:
@@ -114,4 +144,4 @@ def _single(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(answer(main))

@@ -13,13 +13,12 @@ from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from vaezoo import registry
 from vaezoo.choices import plugin_dirs
 from vaezoo.errors import UsageError
 from vaezoo.files import inside
-from vaezoo.runs import CONFIG
+from vaezoo.runs import CONFIG, Broken, contents
 
 DATA = "vaezoo.data.datamodule.DataModule"
 CUSTOM = tuple(f"vaezoo.networks.custom.{role}" for role in ("Encoder", "Decoder"))  # they build what `target` names
@@ -40,18 +39,17 @@ def read_config(run_dir: str | Path, trust: bool = False) -> DictConfig:
         DictConfig: with ``trust`` as it is given here, whatever the file says.
 
     Raises:
-        UsageError: the file cannot be read, or without ``trust`` something in the folder is not allowed.
+        Broken: the file is damaged.
+        UsageError: without ``trust``: something in the folder is not allowed.
     """
     file = Path(run_dir) / CONFIG
-    try:
-        config = OmegaConf.load(file)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UsageError(f"{file} cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(config, DictConfig):
-        raise UsageError(f"{file} is not the configuration of a run")
+    plain = contents(file)
+    if missing := [name for name in ("dataset", "optimizer", "seed", *registry.GROUPS) if name not in plain]:
+        raise Broken(file, f"it has no {', '.join(missing)}")
     if not trust:
         check_links(Path(run_dir))
-        check(OmegaConf.to_container(config, resolve=False), str(file))
+        check(plain, str(file))
+    config = OmegaConf.create(plain)
     config.trust = trust
     return config
 

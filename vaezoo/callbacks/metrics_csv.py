@@ -11,6 +11,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from vaezoo.files import write
+from vaezoo.run_files import columns
 
 SECONDS = 5.0  # between two writes
 
@@ -70,7 +71,7 @@ class MetricsCSV(Logger):
             return
         new = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in self._columns]
         if self._started and not new:
-            with self.path.open("r+", newline="") as file:
+            with self.path.open("r+", newline="", encoding="utf-8") as file:
                 file.seek(*((self._end, 0) if self._replaced else (0, 2)))
                 file.truncate()
                 self._write(file, rows)
@@ -101,7 +102,7 @@ class MetricsCSV(Logger):
 
 def _stored(path: Path) -> list[dict[str, str]]:
     """The rows of a metrics.csv, less part of a line that a process that was killed may have left."""
-    if not path.is_file():
+    if not columns(path):
         return []
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))

@@ -88,7 +88,7 @@ class Prune(Callback):
 
 def best_until(path: Path, epoch: int) -> float | None:
     """The largest validation ELBO of a run up to an epoch; None if it has not come as far."""
-    columns = runs.RunRecord(path, "").columns
+    columns = runs.columns(path)
     steps, epochs, elbos = (columns.get(name, []) for name in ("step", "epoch", METRIC))
     epoch_of = {step: at for step, at in zip(steps, epochs, strict=False) if at is not None}  # a step may have two rows
     points = [

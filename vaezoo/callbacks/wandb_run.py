@@ -112,7 +112,7 @@ class WandbRun(WandbLogger):
 def _kept_id(path: Path, resuming: bool) -> str:
     """The run's own id: that of its earlier part on resume, else a new one."""
     if resuming and path.is_file():
-        return path.read_text().strip()
+        return path.read_text(encoding="utf-8").strip()
     identity = uuid.uuid4().hex[:8]
     rank_zero_only(write)(path, identity + "\n")
     return identity

@@ -257,8 +257,8 @@ def test_saved_model_gives_the_same_terms(variant: str) -> None:
     model = built(variant)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / CONFIG).write_text(OmegaConf.to_yaml(small(variant), resolve=True))
-        (folder / RECORD).write_text(json.dumps({"shapes": write_shapes(model.shapes)}))
+        (folder / CONFIG).write_text(OmegaConf.to_yaml(small(variant), resolve=True), encoding="utf-8")
+        (folder / RECORD).write_text(json.dumps({"shapes": write_shapes(model.shapes)}), encoding="utf-8")
         save(model, folder)
         loaded = load(folder)
     assert_same_terms(model, loaded, some(variant))

@@ -66,6 +66,8 @@ function decimalsOf(name) {
   return decimals.get(name);
 }
 const chosenRows = () => state.chosen.map((key) => byKey.get(key)).filter(Boolean);
+const ENDS = { lower: "\u00a0↓", higher: "\u00a0↑" }; // as the tables of `vaezoo table` mark them
+const headOf = (metric) => metric.label + (ENDS[metric.better] || "");
 const says = (metric) => (metric.unit && metric.unit !== "1/s" ? `${metric.label} [${metric.unit}]` : metric.label);
 
 // Rows of one variant share its colour; dashes and marks tell the chosen ones apart.

@@ -10,6 +10,7 @@ from typing import Any
 from vaezoo.comparison import Comparison, Group, Row, compare
 from vaezoo.dashboard.cards import cards
 from vaezoo.dashboard.curves import curves, points, rounded, short
+from vaezoo.measured import flat
 from vaezoo.runs import RunRecord
 
 DIMENSIONS = 64  # bars of one row
@@ -61,11 +62,13 @@ def _row(row: Row, group: int, metrics: Sequence[str]) -> dict[str, Any]:
     return {
         "key": row.key,
         "label": row.label,
+        "name": row.name,
         "variant": row.variant,
         "group": group,
         "n": row.n,
         "values": [short(row.values[name]) if name in row.values else 0 for name in metrics],
         "reasons": row.reasons,
+        "partly": row.partly,
         "flags": row.flags,
         "runs": [[str(run.path), run.seed, run.state, run.reason] for run in row.runs],
         "kl": _kl(row),
@@ -90,7 +93,7 @@ def _interleaved(ranked: Sequence[Sequence[Row]]) -> list[Row]:
 def _kl(row: Row) -> list[float | None]:
     """Nats per latent dimension, the largest first, as a mean over runs, whose dimensions have no common order."""
     every = [run.results.get("kl_per_dimension") for run in row.runs if run.state == "finished"]
-    found = [sorted(values, reverse=True) for values in every if values]
+    found = [sorted(flat(values), reverse=True) for values in every if values]
     return short(map(fmean, zip(*found, strict=False)))[:DIMENSIONS]
 
 

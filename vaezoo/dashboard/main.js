@@ -67,6 +67,8 @@ function start() {
     entries.forEach((entry) => near[entry.isIntersecting ? "add" : "delete"](entry.target.id));
     drawNear();
   }, { rootMargin: "400px" });
+  const bar = document.getElementById("selection"), root = document.documentElement;
+  new ResizeObserver(() => root.style.setProperty("--bar", `${bar.offsetHeight}px`)).observe(bar); // what headings must clear
   refresh();
   document.querySelectorAll(".panel").forEach((section) => watch.observe(section));
   document.addEventListener("DOMContentLoaded", () => refresh(["pictures"]));

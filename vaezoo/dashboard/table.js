@@ -1,7 +1,7 @@
 // The leaderboard: one body per group, each sorted by itself, because nats of two groups cannot be compared.
-const PAGE = 25;
+const PAGE = 25, LEAST = 5; // rows shown at first of all groups, and of each
 const USUAL = ["nll", "bits_per_dim", "elbo", "rate", "distortion", "active_units", "fid_clf:prior", "kid_clf:prior", "parameters", "images_per_second", "peak_memory_mb"];
-const STATES = { finished: "finished", running: "running", queued: "queued", failed: "failed", interrupted: "interrupted", pruned: "pruned", dead: "dead" };
+const STATES = { finished: "finished", running: "running", queued: "queued", failed: "failed", interrupted: "interrupted", pruned: "pruned", dead: "dead", broken: "broken" };
 
 const usual = () => USUAL.filter((name) => metricOf(name));
 const shownMetrics = () => DATA.metrics.filter((metric) => state.columns.includes(metric.name));
@@ -29,7 +29,7 @@ function sorted(rows) {
 
 function drawLeaderboard(section) {
   const lead = "Each group is ranked by itself: nats of different data or likelihoods cannot be compared. Bold is the best mean, " +
-    "≈ is not significantly worse (paired t-test over seeds, 5 %). A loss is no metric here: each variant minimises its own.";
+    "≈ is not significantly worse (paired t-test over three or more common seeds, 5 %); ↓ means that lower is better, ↑ higher. A loss is no metric here: each variant minimises its own.";
   if (!section.querySelector(".filters")) {
     heading(section, [columnMenu()], lead);
     section.append(filters(), element("div", { class: "box", tabIndex: 0, role: "region", "aria-label": "Leaderboard, scrolls sideways" }),
@@ -39,7 +39,7 @@ function drawLeaderboard(section) {
   section.querySelector(".box").replaceChildren(leaderboard(rows));
   const hidden = DATA.rows.length - rows.length;
   section.querySelector(".note").textContent = `${plural(rows.length, "configuration")}${hidden ? `, ${hidden} filtered out` : ""}. ` +
-    "Values are mean ± standard deviation over n finished runs. * is not to be trusted; open the row's name for the reason.";
+    "Values are mean ± standard deviation over n finished runs; n=1 beside a value: only one of them has it. * is not to be trusted; open the row's name for the reason.";
 }
 const leaderboardChanged = () => { refresh(["leaderboard", "parallel", "plane"]); };
 
@@ -68,7 +68,7 @@ function columnMenu() {
 function leaderboard(rows) {
   const metrics = shownMetrics();
   const head = element("tr", {}, header("label", "Configuration", "", "left stick"), header("n", "n", "runs"),
-    metrics.map((metric) => header(metric.name, metric.label, metric.unit === "1/s" ? "" : metric.unit)));
+    metrics.map((metric) => header(metric.name, headOf(metric), metric.unit === "1/s" ? "" : metric.unit)));
   const table = element("table", {}, element("caption", { class: "unseen" }, "Configurations and their metrics"), element("thead", {}, head));
   for (const [index, members] of byGroup(rows)) table.append(body(index, sorted(members), metrics));
   if (!rows.length) table.append(element("tbody", {}, element("tr", {}, element("td", { class: "left", colSpan: metrics.length + 2 }, "No row passes the filters."))));
@@ -86,7 +86,7 @@ function header(name, label, unit, kind = "") {
 }
 function body(index, rows, metrics) {
   const rivals = metrics.map((metric) => DATA.rows.filter((row) => row.group === index && meanOf(row, metric.name) !== null).length);
-  const limit = state.limits[index] || PAGE, rest = rows.length - limit;
+  const limit = state.limits[index] || Math.max(LEAST, Math.floor(PAGE / DATA.groups.length)), rest = rows.length - limit;
   const title = element("span", {}, groupTitle(index), element("small", {}, plural(rows.length, "configuration")));
   const made = element("tbody", {}, element("tr", { class: "group" }, element("th", { colSpan: metrics.length + 2, scope: "rowgroup" }, title)));
   made.append(...rows.slice(0, limit).map((row) => line(row, metrics, DATA.groups[index].best, rivals)));
@@ -102,7 +102,7 @@ function line(row, metrics, best, rivals) {
   const chosen = state.chosen.includes(row.key), card = cardOf(row);
   const name = element("div", { class: "row" },
     element("input", { type: "checkbox", checked: chosen, "data-focus": row.key, "aria-label": `Select ${row.label}`, onchange: () => toggle(row.key) }),
-    swatch(row), element("button", { type: "button", class: "name", title: row.label, onclick: () => about(row) }, element("b", {}, row.variant), row.label.slice(row.variant.length)),
+    swatch(row), element("button", { type: "button", class: "name", title: row.label, onclick: () => about(row) }, element("b", {}, row.variant), row.name.slice(row.variant.length)),
     card.url ? element("a", { href: card.url, target: "_blank", rel: "noreferrer", title: card.paper, "aria-label": `Paper of ${row.variant}: ${card.paper}` }, "paper") : null);
   return element("tr", { class: chosen ? "chosen" : "", "data-key": row.key }, element("td", { class: "stick" }, name, row.flags.length ? element("div", { class: "flags" }, row.flags.map((flag) => element("span", { class: "flag" }, flag))) : null),
     element("td", {}, row.n === row.runs.length ? String(row.n) : `${row.n}/${row.runs.length}`),
@@ -113,8 +113,9 @@ function cell(row, metric, best, rivals) {
   if (!values.length) return element("td", { title: row.reasons[metric.name] || "" }, element("small", {}, "–"));
   const places = decimalsOf(metric.name), write = (value) => (Math.abs(value) >= 1e9 ? number(value) : fixed(value, places));
   const shown = write(mean(values)), first = best && best[0] === row.key && rivals > 1;
-  return element("td", { title: trusted(row, metric.name) ? "" : row.reasons[metric.name] }, first ? element("b", {}, shown) : shown,
-    !sd ? null : element("small", {}, ` ± ${write(sd)}`), best && best[1].includes(row.key) ? " ≈" : null, trusted(row, metric.name) ? null : " *");
+  const some = values.length < row.n ? row.partly[metric.name] || "some runs have no such value" : "";
+  return element("td", { title: trusted(row, metric.name) ? some : row.reasons[metric.name] }, first ? element("b", {}, shown) : shown,
+    !sd ? null : element("small", {}, ` ± ${write(sd)}`), some ? element("small", {}, ` n=${values.length}`) : null, best && best[1].includes(row.key) ? " ≈" : null, trusted(row, metric.name) ? null : " *");
 }
 
 // What is known of one row: its runs, why numbers are missing, and its variant's page.
@@ -123,7 +124,7 @@ function about(row) {
   const runs = element("table", { class: "wrap" }, element("thead", {}, element("tr", {}, ["Seed", "State", "Folder", "Reason"].map((name) => element("th", { scope: "col" }, name)))),
     element("tbody", {}, row.runs.map(([path, seed, how, reason]) => element("tr", {}, element("td", {}, String(seed)), element("td", {}, STATES[how] || how), element("td", {}, element("code", {}, path)), element("td", {}, reason || "")))));
   const byReason = new Map();
-  for (const [name, reason] of missing) byReason.set(reason, [...(byReason.get(reason) || []), metricOf(name)?.label || name]);
+  for (const [name, reason] of [...missing, ...Object.entries(row.partly)]) byReason.set(reason, [...(byReason.get(reason) || []), metricOf(name)?.label || name]);
   open(element("div", {},
     dialogHead(row.label),
     card.paper ? element("p", {}, card.url ? element("a", { href: card.url, target: "_blank", rel: "noreferrer" }, card.paper) : card.paper, ` · ${[card.family, card.status].filter(Boolean).join(", ")}`) : null,

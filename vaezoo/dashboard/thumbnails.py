@@ -2,6 +2,7 @@
 
 import base64
 import io
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from vaezoo.comparison import Row
 from vaezoo.files import inside
+from vaezoo.run_files import PICTURES, Broken, picture
 
 KINDS = ("reconstructions", "samples", "traversals", "latent")
 BYTES = 9_000_000  # of all pictures; base64 makes 12 MB of them
@@ -27,7 +29,8 @@ def thumbnails(rows: list[Row]) -> Pictures:
     found: Pictures = {}
     room = BYTES
     for key, files in pictured:
-        encoded = {file.stem: _encoded(file, file.stat().st_mtime_ns, width) for file in files}
+        tried = {file.stem: _encoded(file, file.stat().st_mtime_ns, width) for file in files}
+        encoded = {kind: data for kind, data in tried.items() if data}
         room -= sum(map(len, encoded.values()))
         if room < 0:
             break
@@ -39,19 +42,22 @@ def thumbnails(rows: list[Row]) -> Pictures:
 
 def _files(row: Row) -> list[Path]:
     for run in row.runs:
-        places = (run.path / "pictures" / f"{kind}.png" for kind in KINDS)
-        if files := [file for file in places if file.is_file() and inside(run.path, file)]:
+        places = (run.path / PICTURES / f"{kind}.png" for kind in KINDS)
+        if files := [file for file in places if file.exists() and inside(run.path, file)]:
             return files
     return []
 
 
 @lru_cache(maxsize=4096)
 def _encoded(file: Path, modified: int, width: int) -> bytes:
-    """WebP of a picture, as it was when it was modified."""
-    with Image.open(file) as image:
-        image = image.convert("RGB")
-        if image.width > width:
-            image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.BOX)
-        encoded = io.BytesIO()
-        image.save(encoded, "WEBP", quality=75, method=2)
+    """WebP of a picture, as it was when it was modified; nothing, and a warning, where it cannot be read."""
+    try:
+        image = picture(file)
+    except Broken as error:
+        print(f"warning: {error}; it is left out", file=sys.stderr)
+        return b""
+    if image.width > width:
+        image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.BOX)
+    encoded = io.BytesIO()
+    image.save(encoded, "WEBP", quality=75, method=2)
     return encoded.getvalue()

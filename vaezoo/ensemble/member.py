@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
 from pytorch_lightning.loggers import Logger
@@ -12,6 +11,7 @@ from pytorch_lightning.loggers import Logger
 from vaezoo.build import build, latent_shape, save, settle
 from vaezoo.callbacks.loggers import log_results, make_loggers
 from vaezoo.callbacks.pictures import write_pictures
+from vaezoo.construction import instantiate
 from vaezoo.data.datamodule import DataModule
 from vaezoo.distributions import noise
 from vaezoo.evaluate.evaluate import evaluate
@@ -42,7 +42,7 @@ class Member:
     def of(cls, config: DictConfig) -> "Member":
         """Data, model and loggers of a configuration."""
         path = Path(config.run_dir).absolute()
-        data: DataModule = hydra.utils.instantiate(config.dataset)
+        data: DataModule = instantiate(config.dataset)
         data.prepare_data()
         data.setup()
         shapes = data.shapes(latent_shape(config.latent))
@@ -62,11 +62,10 @@ class Member:
     def finish(self, step: int) -> Run:
         """Weights, pictures and results, after training."""
         self.model.eval()
-        plain, results = _plain(self.config), {}
+        plain = _plain(self.config)
         save(self.model, self.path)
-        if self.config.evaluate.k or self.config.evaluate.quality:
-            results = evaluate(self.model, self.data, progress=self.config.trainer.progress_bar, **plain["evaluate"])
-            write_results(self.path, results)
+        results = evaluate(self.model, self.data, progress=self.config.trainer.progress_bar, **plain["evaluate"])
+        write_results(self.path, results)
         if self.config.callbacks.pictures:
             write_pictures(self.model, self.data, self.path / "pictures")
         log_results(self.loggers, plain, results, step)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor
 from torchmetrics import Metric
 from tqdm import tqdm
@@ -92,7 +91,7 @@ def evaluate(
         own = model.measures()
         meters = {name: meter.to(model.device) for name, meter in (_meters(model, k, reasons) | own).items()}
         variance = Variance().to(model.device)
-        hidden = not progress or rank > 0
+        hidden = None if progress and rank == 0 else True  # None: there is a bar in a terminal only
         for start in tqdm(starts, f"{split}, k={k}", unit=f" x {piece} images", disable=hidden, leave=False):
             batch = on_device(data[start : min(start + piece, size)], model)
             with noise.seeded(EVALUATION, seed, start):
@@ -140,15 +139,17 @@ def evaluate_run(
         judged: ``quality``, ``samples`` and ``inception`` as in :func:`evaluate`.
 
     Raises:
-        UsageError: the folder is not a finished run, is in use, or the data are not those of the training.
+        UsageError: the folder is not a finished run, is in use or damaged, or the data are not those of the training.
     """
     from vaezoo.build import load, load_data
     from vaezoo.callbacks.loggers import log_evaluation
-    from vaezoo.runs import CONFIG, hold
+    from vaezoo.runs import RESULTS, contents, hold
+    from vaezoo.trust import read_config
 
     with hold(run_dir):
+        contents(Path(run_dir) / RESULTS)  # to which the new one is added
         model, datamodule = load(run_dir, trust=trust), load_data(run_dir, root, allow_other_data, trust)
-        config = OmegaConf.load(Path(run_dir) / CONFIG)
+        config = read_config(run_dir, trust)
         keep_memory(config.hardware)
         before = torch.get_float32_matmul_precision(), torch.get_num_threads()
         torch.set_float32_matmul_precision(matmul_precision(config.hardware))

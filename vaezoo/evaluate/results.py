@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vaezoo.files import checksum, write
-from vaezoo.runs import HISTORY, RESULTS, WEIGHTS
+from vaezoo.runs import HISTORY, RESULTS, WEIGHTS, contents
 
 LABELS = {
     "elbo": "ELBO",
@@ -46,20 +46,16 @@ def retire_results(run_dir: Path) -> None:
 
 def _entries(run_dir: Path) -> list[dict[str, Any]]:
     """Every evaluation that a folder holds, the latest last."""
-    stored, history = (_json(run_dir / name) for name in (RESULTS, HISTORY))
-    others = stored.pop("others", []) if stored else []
-    return [*(history or []), *others, *([stored] if stored else [])]
+    stored = contents(run_dir / RESULTS)
+    past, others = contents(run_dir / HISTORY).get("evaluations", []), stored.pop("others", [])
+    return [*past, *others, *([stored] if stored else [])]
 
 
 def _write_history(run_dir: Path, entries: list[dict[str, Any]]) -> None:
     if entries:
-        write(run_dir / HISTORY, json.dumps(entries, indent=2) + "\n")
+        write(run_dir / HISTORY, json.dumps({"evaluations": entries}, indent=2) + "\n")
     else:
         (run_dir / HISTORY).unlink(missing_ok=True)
-
-
-def _json(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _key(results: Mapping[str, Any]) -> tuple:

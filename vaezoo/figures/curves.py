@@ -43,13 +43,13 @@ def draw(comparison: Comparison) -> Figure:
         for ax, term in zip(part.subplots(1, len(TERMS), sharex=True), TERMS, strict=True):
             _panel(ax, term, rows, curves)
         drawn = {name: line for ax in part.axes for line, name in zip(*ax.get_legend_handles_labels(), strict=True)}
-        names = [row.label for row in rows if row.label in drawn]
+        names = [row.name for row in rows if row.name in drawn]
         part.legend([drawn[name] for name in names], names, loc="outside lower left", ncols=n)
     return figure
 
 
 def _columns(rows: Sequence[Row]) -> int:
-    return max(1, min(len(rows), CHARACTERS // (max(len(row.label) for row in rows) + HANDLE)))
+    return max(1, min(len(rows), CHARACTERS // (max(len(row.name) for row in rows) + HANDLE)))
 
 
 def held_out(run: RunRecord) -> dict[str, Curve]:
@@ -85,7 +85,7 @@ def _panel(ax: Axes, term: str, rows: Sequence[Row], curves: dict[str, list[dict
         means = [fmean(by_step[step]) for step in steps]
         spread = [stdev(by_step[step]) if len(by_step[step]) > 1 else 0.0 for step in steps]
         every += means
-        style: dict[str, Any] = {"color": look[row.key].colour, "label": row.label}
+        style: dict[str, Any] = {"color": look[row.key].colour, "label": row.name}
         ax.plot(steps, means, ls=look[row.key].dash, lw=1.3, marker="o" if len(steps) == 1 else None, ms=3, **style)
         if any(spread):
             below, above = ([m + sign * s for m, s in zip(means, spread, strict=True)] for sign in (-1, 1))

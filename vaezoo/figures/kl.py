@@ -16,6 +16,7 @@ from vaezoo.comparison import Comparison, Row
 from vaezoo.errors import UsageError
 from vaezoo.figures.canvas import TITLE, Canvas
 from vaezoo.figures.style import WIDTH
+from vaezoo.measured import flat
 from vaezoo.tables.sheet import ordered
 
 LEAST = 0.01  # nats; a dimension below carries nothing
@@ -56,7 +57,7 @@ def draw(comparison: Comparison) -> Figure:
 def per_dimension(row: Row) -> list[float]:
     """The sorted rates of the dimensions, as the mean over seeds; of a latent with several axes, of all of them."""
     runs = [run.results.get("kl_per_dimension") for run in row.runs if run.state == "finished"]
-    each = [sorted(np.ravel(found).tolist(), reverse=True) for found in runs if found is not None]
+    each = [sorted(flat(found), reverse=True) for found in runs if found is not None]
     return [fmean(values) for values in zip_longest(*each, fillvalue=0.0)]
 
 
@@ -66,7 +67,7 @@ def _panel(ax: Axes, found: Sequence[tuple[Row, list[float]]], norm: LogNorm, wi
         cells[index, : len(kl)] = kl
     ax.pcolormesh(cells, cmap=_colours(), norm=norm, edgecolors="white", linewidth=0.5)
     ax.invert_yaxis()
-    ax.set_yticks(np.arange(len(found)) + 0.5, [fill(row.label, CHARACTERS) for row, _ in found], fontsize=7)
+    ax.set_yticks(np.arange(len(found)) + 0.5, [fill(row.name, CHARACTERS) for row, _ in found], fontsize=7)
     step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 1000) if widest / step <= 12 or step == 1000)
     shown = [number for number in range(step, widest + 1, step)]
     ax.set_xticks([number - 0.5 for number in shown], [str(number) for number in shown], fontsize=7)

@@ -64,11 +64,11 @@ def _plane(ax: Axes, group: Group, rows: Sequence[Row]) -> tuple[Any, ...]:
         if path := _path(members):
             xy = zip(*(points[row.key] for row in path), strict=True)
             ax.plot(*xy, color=colours.colour(variant), lw=0.8, alpha=0.6, zorder=2)
-        tails = [(points[row.key], row.label.removeprefix(variant).strip()) for row in members if row not in far]
+        tails = [(points[row.key], row.name.removeprefix(variant).strip()) for row in members if row not in far]
         names += tails if len(members) > 1 else []
     _legend(ax, [row.variant for row in rows])
     if far:
-        listed = ", ".join(f"{row.label} ({points[row.key][0]:.0f}, {points[row.key][1]:.0f})" for row in far)
+        listed = ", ".join(f"{row.name} ({points[row.key][0]:.0f}, {points[row.key][1]:.0f})" for row in far)
         ax.figure.supxlabel(f"Not shown (rate, distortion): {listed}", x=0.01, ha="left", fontsize=7, wrap=True)
     return ax, names, [point for row in rows for point in _cross(row)], _equal_elbo(ax)
 

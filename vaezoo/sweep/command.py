@@ -3,11 +3,14 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from vaezoo import choices, runs
+from omegaconf import OmegaConf
+
+from vaezoo import choices
 from vaezoo.errors import UsageError, near
 from vaezoo.sweep.job import job_overrides
-from vaezoo.sweep.status import UNFINISHED, status
+from vaezoo.sweep.status import status, unfinished
 
 USAGE = """\
 usage: vaezoo sweep PRESET [GROUP=OPTION ...] [KEY=VALUE ...]
@@ -25,6 +28,7 @@ examples:
   vaezoo sweep seeds variant=beta_vae                    one run after the other
   vaezoo sweep zoo hardware=cpu_pool hardware.slots=4    four at a time
   vaezoo sweep beta seed=0,1,2 hardware=local_gpus       one per GPU
+  vaezoo sweep optuna variant=beta_vae 'variant.beta=interval(1,8)' '~variant.warmup'    ~ leaves a parameter out
   vaezoo sweep status sweeps/beta
   vaezoo train -m variant=vae,iwae seed=0,1 sweep_dir=sweeps/mine    lists of your own
 """
@@ -53,7 +57,25 @@ def main(arguments: list[str], train: Callable[[list[str]], int]) -> int:
         return _retry(Path(rest[0]), rest[1:], train)
     if command not in (known := presets()):
         raise UsageError(f"there is no preset {command!r}{near(command, known)} (presets: {', '.join(known)})")
-    return train(["-m", f"sweep={command}", *rest])
+    return train(["-m", f"sweep={command}", *_dropped(command, rest)])
+
+
+def _dropped(preset: str, words: list[str]) -> list[str]:
+    """``~KEY`` leaves a parameter out of a search.
+
+    Raises:
+        UsageError: the search has no such parameter.
+    """
+    keys = [word[1:] for word in words if word.startswith("~")]
+    content: Any = OmegaConf.to_container(OmegaConf.load(choices.file("sweep", preset)), resolve=False)
+    hydra = content.get("hydra", {})
+    if not keys or "study" not in hydra.get("callbacks", {}):
+        return words
+    params = hydra["sweeper"]["params"]
+    for key in keys:
+        if key not in params:
+            raise UsageError(f"~{key}: sweep={preset} does not search {key}{near(key, params)} ({', '.join(params)})")
+    return [*(word for word in words if word[:1] != "~"), f"hydra.callbacks.study.drop=[{','.join(keys)}]"]
 
 
 def presets() -> dict[str, str]:
@@ -62,14 +84,13 @@ def presets() -> dict[str, str]:
 
 
 def _about(file: Path) -> str:
-    comments = (line[1:].strip() for line in file.read_text().splitlines() if line.startswith("#"))
+    comments = (line[1:].strip() for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
     return next((text for text in comments if not text.startswith("@package")), "")
 
 
 def _retry(place: Path, overrides: list[str], train: Callable[[list[str]], int]) -> int:
     """The sweep's own launcher runs them, as its jobs name it in ``hardware=``."""
-    unfinished = [folder for folder in runs.find(place) if runs.state(folder) in UNFINISHED]
-    jobs = [folder for folder in unfinished if (folder / runs.JOB).is_file()]
+    jobs = unfinished(place)
     if not jobs:
         print(f"{place} holds no job that did not finish")
         return 0

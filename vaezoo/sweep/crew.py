@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from vaezoo import runs
-from vaezoo.sweep.job import ADVICE, note, reason
+from vaezoo.sweep.job import ADVICE, note
 from vaezoo.sweep.metric import optimized_metric
 from vaezoo.sweep.slots import Slot
 
@@ -41,6 +41,7 @@ class Task:
         first: how many epochs were over when it started.
         elsewhere: another process was at it.
         reason: why it did not finish.
+        number: its place in the order of the sweep.
     """
 
     place: Path
@@ -57,11 +58,12 @@ class Task:
     first: int = 0
     elsewhere: bool = False
     reason: str | None = None
+    number: int = 0
 
     def look(self) -> None:
         """Reads how far the run is."""
         self.metric = optimized_metric(self.place)
-        epochs = [e for e in runs.RunRecord(self.place, "").columns.get("epoch", ()) if e is not None]
+        epochs = [e for e in runs.columns(self.place).get("epoch", ()) if e is not None]
         self.epoch = int(max(epochs, default=-1)) + 1
 
     def command(self) -> list[str]:
@@ -138,15 +140,15 @@ class Crew:
     def _settle(self, task: Task, code: int = 0) -> None:
         """Finds out how a task ended."""
         task.look()
-        task.state = runs.state(task.place)
+        found = runs.read(task.place)
+        task.state, task.reason = found.state, found.reason
         if task.state == "running":  # another launcher's process had waited for this one, and tries now
             task.elsewhere = True
             self.waiting.append(task)
             return
         if task.state in ("queued", "dead") and self.signal is None:
-            note(task.place, status="failed", reason=_cause(task.place, code))
-            task.state = "failed"
-        task.reason = reason(task.place)
+            task.state, task.reason = "failed", _cause(task.place, code)
+            note(task.place, status=task.state, reason=task.reason)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -174,7 +176,7 @@ def _process(task: Task, slot: Slot) -> subprocess.Popen:
     task.state, task.started, task.first = "running", time.monotonic(), task.epoch
     if (task.place / CONSOLE).is_symlink():
         (task.place / CONSOLE).unlink()
-    with (task.place / CONSOLE).open("a") as console:
+    with (task.place / CONSOLE).open("a", encoding="utf-8") as console:
         return subprocess.Popen(
             task.command(),
             env={**os.environ, "PYTHONUNBUFFERED": "1", **slot.environment},
@@ -195,5 +197,5 @@ def _cause(place: Path, code: int) -> str:
     if code < 0:
         name = signal.Signals(-code).name
         return f"killed by {name}" + (f"; if memory ran out, {ADVICE}" if name == "SIGKILL" else "")
-    lines = (place / CONSOLE).read_text(errors="replace").split("\n")
+    lines = (place / CONSOLE).read_text(encoding="utf-8", errors="replace").split("\n")
     return next((line for line in reversed(lines) if line.strip()), f"exit code {code}")

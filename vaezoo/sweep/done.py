@@ -1,7 +1,6 @@
 """Which jobs of a sweep are over, told from its folder without composing a configuration."""
 
 import hashlib
-import json
 import os
 import shlex
 from collections.abc import Iterable, Sequence
@@ -23,7 +22,7 @@ OURS = ("hydra", "main", "schema", "vaezoo", "")  # who else gives a configurati
 @cache
 def options_stamp() -> str:
     """Changes with every file that decides what an override means: all options, and what is made of them."""
-    yaml = [file for root in (choices.conf_dir(), *choices.plugin_dirs().values()) for file in root.rglob("*.yaml")]
+    yaml = [file for root in choices.roots().values() for file in root.rglob("*.yaml")]
     entries = [entry for group in registry.GROUPS for entry in registry.entries(group).values()]
     classes = [file for entry in entries if (file := registry.source_file(entry.target.partition(":")[0]))]
     digest = hashlib.sha1(usedforsecurity=False)
@@ -70,15 +69,14 @@ def over(place: str | os.PathLike, master: DictConfig | None = None) -> set[tupl
         master: the sweep's own configuration; None where no flag names a configuration from elsewhere.
     """
     sources: Iterable[DictConfig] = master.hydra.runtime.config_sources if master is not None else ()
-    known = {*OURS, *choices.plugin_dirs()}
+    known = {*OURS, *choices.roots()}
     if not Path(place).is_dir() or any(source.provider not in known for source in sources):
         return set()
     found = set()
     for folder in runs.find(place):
-        job = folder / runs.JOB
-        about = json.loads(job.read_text()) if job.is_file() else {}
-        if about.get("options") == options_stamp() and runs.state(folder) in runs.FINAL:
-            found.add(what(about["overrides"]))
+        run = runs.read(folder)
+        if run.job.get("options") == options_stamp() and run.state in runs.FINAL:
+            found.add(what(run.job["overrides"]))
     return found
 
 

@@ -29,7 +29,7 @@ def run_once(config: DictConfig) -> float | None:
     """Train a job that is not trained yet.
 
     A finished or pruned folder is not run again; one that another process fills is waited for; an unfinished one with a
-    checkpoint of the same configuration continues from it; any other starts from scratch.
+    checkpoint of the same configuration continues from it; any other, and one with a damaged file, starts from scratch.
 
     Args:
         config: finished by :func:`vaezoo.configs.finish`; ``config.run_dir`` is the job's folder.
@@ -49,9 +49,9 @@ def run_once(config: DictConfig) -> float | None:
             print(f"waiting for {place}, which another process fills", file=sys.stderr)
     with runs.hold(place, patience=-1) if leads else nullcontext():
         found = runs.read(place)
-        same = bool(found.config) and identity.digest(found.config) == identity.digest(_plain(config))
+        same = _same(found.config, _plain(config))
         if found.state not in runs.FINAL:
-            start = folder.checkpoint(place) if same else None
+            start = folder.checkpoint(place) if same and found.state != "broken" else None
             if leads and start is None:
                 folder.clear(place)  # what an earlier attempt left must not be taken for this one's
             _train(config, None if start is None else str(start), leads)
@@ -62,27 +62,34 @@ def run_once(config: DictConfig) -> float | None:
 
 def queue(place: Path, overrides: list[str], choices: dict[str, Any], seed: int) -> None:
     """Writes job.json, from which a job can be started again, and found without composing its configuration."""
-    if not (place / runs.JOB).is_file() or queued(place).get("options") != options_stamp():
+    try:
+        known = queued(place)
+    except runs.Broken:
+        known = {}
+        folder.remove(place / runs.JOB)
+    if known.get("options") != options_stamp():
         about = {"overrides": overrides, "choices": choices, "seed": seed, "options": options_stamp()}
         write(place / runs.JOB, json.dumps(about, indent=2) + "\n")
 
 
 def queued(place: Path) -> dict[str, Any]:
-    """What `queue` wrote."""
-    about: dict[str, Any] = json.loads((place / runs.JOB).read_text())
-    return about
+    """What `queue` wrote; empty where it did not.
+
+    Raises:
+        runs.Broken: the file is damaged.
+    """
+    return runs.contents(place / runs.JOB)
 
 
-def job_overrides(place: Path, trust: bool = False) -> list[str]:
-    """The overrides of a queued job, checked unless its folder is trusted.
+def job_overrides(run: runs.RunRecord, trust: bool = False) -> list[str]:
+    """The overrides of a job that ran or was queued, checked unless its folder is trusted.
 
     Raises:
         UsageError: one of them is not allowed in a folder that is not trusted.
     """
-    overrides: list[str] = queued(place)["overrides"]
     if not trust:
-        check_overrides(overrides, str(place / runs.JOB))
-    return overrides
+        check_overrides(run.overrides, str(run.path / (runs.JOB if run.job else runs.CONFIG)))
+    return run.overrides
 
 
 def leading() -> bool:
@@ -92,12 +99,7 @@ def leading() -> bool:
 
 def note(place: Path, **fields: Any) -> None:
     """Changes some fields of run.json."""
-    write(place / runs.RECORD, json.dumps({**_record(place), **fields}, indent=2) + "\n")
-
-
-def reason(place: Path) -> str | None:
-    """Why a run did not finish, as its run.json says."""
-    return _record(place).get("reason")
+    write(place / runs.RECORD, json.dumps({**runs.read(place).record, **fields}, indent=2) + "\n")
 
 
 def last_line(error: BaseException) -> str:
@@ -114,9 +116,12 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in text
 
 
-def _record(place: Path) -> dict[str, Any]:
-    file = place / runs.RECORD
-    return json.loads(file.read_text()) if file.is_file() else {}
+def _same(recorded: dict[str, Any], config: Any) -> bool:
+    """Whether a folder was filled with this configuration."""
+    try:
+        return bool(recorded) and identity.digest(recorded) == identity.digest(config)
+    except KeyError:  # a group is missing
+        return False
 
 
 def _plain(config: DictConfig) -> Any:

@@ -2,9 +2,8 @@
 
 import math
 import os
-from pathlib import Path
 
-from vaezoo.runs import RunRecord
+from vaezoo import runs
 
 SIGNS = {"val/elbo": -1, "val/distortion": 1, "val/loss": 1}
 
@@ -21,7 +20,7 @@ def optimized_metric(path: str | os.PathLike) -> float | None:
     Returns:
         float | None: None where metrics.csv has no validation yet.
     """
-    columns = RunRecord(Path(path), "").columns
+    columns = runs.columns(path)
     for name, sign in SIGNS.items():
         values = [sign * value for value in columns.get(name, ()) if value is not None and not math.isnan(value)]
         if values:

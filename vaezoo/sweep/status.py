@@ -7,9 +7,8 @@ from pathlib import Path
 from vaezoo import runs
 from vaezoo.errors import UsageError
 from vaezoo.files import printable
-from vaezoo.sweep.job import reason
 
-UNFINISHED = ("queued", "interrupted", "failed", "dead")  # what `vaezoo sweep retry` runs again
+UNFINISHED = ("queued", "interrupted", "failed", "dead", "broken")  # what `vaezoo sweep retry` runs again
 
 
 def status(place: str | os.PathLike) -> str:
@@ -18,18 +17,32 @@ def status(place: str | os.PathLike) -> str:
     Raises:
         UsageError: there is no such folder, or no run in it.
     """
-    states = {folder: runs.state(folder) for folder in runs.find(place)}
-    if not states:
+    found = [runs.read(folder) for folder in runs.find(place)]
+    if not found:
         raise UsageError(f"{place} holds no runs")
-    counts = Counter(states.values())
-    lines = [f"{len(states)} jobs in {place}: " + ", ".join(f"{counts[s]} {s}" for s in runs.STATES if counts[s])]
+    counts = Counter(run.state for run in found)
+    lines = [f"{len(found)} jobs in {place}: " + ", ".join(f"{counts[s]} {s}" for s in runs.STATES if counts[s])]
     wide = max(len(state) for state in runs.STATES)
-    for folder, state in states.items():
-        if state not in runs.FINAL:
-            lines.append(printable(f"  {state:<{wide}} {folder}{_why(folder, state)}"))
+    for run in found:
+        if run.state not in runs.FINAL:
+            lines.append(printable(f"  {run.state:<{wide}} {run.path}{_why(run)}"))
     if any(counts[state] for state in UNFINISHED):
         lines.append(f"run them again: vaezoo sweep retry {place}")
     return "\n".join(lines)
+
+
+def unfinished(place: str | os.PathLike) -> list[runs.RunRecord]:
+    """The jobs of a sweep that `vaezoo sweep retry` runs again.
+
+    Raises:
+        UsageError: neither job.json nor config.yaml of one says what it was to be.
+    """
+    found = [run for run in map(runs.read, runs.find(place)) if run.state in UNFINISHED]
+    jobs = [run for run in found if run.job or runs.JOB in run.faults]
+    for run in jobs:
+        if not (run.job or run.config):
+            raise UsageError(f"{run.path} cannot run again ({run.reason}): start its sweep again")
+    return jobs
 
 
 def failures(place: Path, since: float) -> list[str]:
@@ -37,11 +50,10 @@ def failures(place: Path, since: float) -> list[str]:
     lines = []
     for folder in runs.find(place) if place.is_dir() else ():
         record = folder / runs.RECORD
-        if record.is_file() and record.stat().st_mtime >= since and runs.state(folder) == "failed":
-            lines.append(printable(f"failed: {folder}{_why(folder, 'failed')}"))
+        if record.is_file() and record.stat().st_mtime >= since and (run := runs.read(folder)).state == "failed":
+            lines.append(printable(f"failed: {folder}{_why(run)}"))
     return lines
 
 
-def _why(folder: Path, state: str) -> str:
-    why = reason(folder) or ("its process was killed" if state == "dead" else None)
-    return f": {why}" if why else ""
+def _why(run: runs.RunRecord) -> str:
+    return f": {run.reason}" if run.reason else ""

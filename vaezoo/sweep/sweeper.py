@@ -20,8 +20,9 @@ from vaezoo.errors import UsageError
 from vaezoo.files import write
 from vaezoo.sweep.composer import Composer
 from vaezoo.sweep.done import over, products, what
-from vaezoo.sweep.job import JobFailed, job_overrides
-from vaezoo.sweep.status import UNFINISHED
+from vaezoo.sweep.job import JobFailed, job_overrides, queue
+from vaezoo.sweep.launcher import TableLauncher
+from vaezoo.sweep.status import unfinished
 from vaezoo.trust import check, check_links
 
 
@@ -66,11 +67,21 @@ class Jobs(Sweeper):
         jobs = left
         place.mkdir(parents=True, exist_ok=True)
         write(place / "multirun.yaml", OmegaConf.to_yaml(self.master))
+        if not isinstance(self.jobs_launcher, TableLauncher):
+            self._queue(place, jobs)
         done = self.jobs_launcher.launch(jobs, initial_job_idx=0)
         failed = sum(_failed(job) for job in done)
         if failed:
             raise JobFailed(f"{failed} of {len(done)} jobs did not finish")
         return done
+
+    def _queue(self, place: Path, jobs: Sequence[list[str]]) -> None:
+        """Writes the plan, for launchers that do not."""
+        for job in jobs:
+            config = self.loader.load_sweep_config(self.master, job)
+            chosen = config.hydra.runtime.choices.items()
+            options = {group: name for group, name in chosen if not group.startswith("hydra/")}
+            queue(place / config.hydra.sweep.subdir, job, options, config.seed)
 
     def _all(self, arguments: list[str]) -> list[list[str]]:
         parser = OverridesParser.create(config_loader=self.loader)
@@ -81,20 +92,18 @@ class Jobs(Sweeper):
         return [list(job) for job in found]
 
     def _again(self, place: Path, arguments: list[str]) -> Iterator[list[str]]:
-        for folder in runs.find(place):
-            if not (folder / runs.JOB).is_file() or runs.state(folder) not in UNFINISHED:
-                continue
-            queued = job_overrides(folder, self.master.trust)
+        for run in unfinished(place):
+            queued = job_overrides(run, self.master.trust)
             if not self.master.trust:
-                check_links(folder)
+                check_links(run.path)
                 config = self.loader.load_sweep_config(self.master, queued)
                 plain: Any = OmegaConf.to_container(config, resolve=False)
                 plain.pop("hydra")
-                check(plain, str(folder / runs.JOB), recorded=False)
+                check(plain, str(run.path / runs.JOB), recorded=False)
             job = [*queued, *arguments]
             config = self.loader.load_sweep_config(self.master, job)
-            if place / config.hydra.sweep.subdir != folder:
-                raise UsageError(f"{folder} cannot run again: its configuration has changed; start its sweep anew")
+            if place / config.hydra.sweep.subdir != run.path:
+                raise UsageError(f"{run.path} cannot run again: its configuration has changed; start its sweep again")
             yield job
 
 

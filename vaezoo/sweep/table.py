@@ -15,7 +15,7 @@ from vaezoo.sweep.crew import Task
 
 SECONDS = 2.0  # between two looks at the running jobs
 ROWS = 40  # of the final table; a longer one says less
-ORDER = ("running", "failed", "dead", "interrupted", "finished", "pruned", "queued")
+ORDER = ("running", "failed", "broken", "dead", "interrupted", "finished", "pruned", "queued")
 
 
 class Table:
@@ -24,11 +24,13 @@ class Table:
     Args:
         place: the sweep's folder.
         tasks: their fields change.
+        live: False for a line per job in a terminal, too.
     """
 
-    def __init__(self, place: Path, tasks: Sequence[Task]) -> None:
+    def __init__(self, place: Path, tasks: Sequence[Task], live: bool = True) -> None:
         self.place, self.tasks = place, tasks
         self.console = Console()
+        self._lines = not (live and self.console.is_terminal)
         if not self.console.is_terminal:  # names whole: somebody reads the file later
             self.console.width = 60 + max((len(task.place.name) for task in tasks), default=0)
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
@@ -38,8 +40,9 @@ class Table:
 
     def __enter__(self) -> "Table":
         before = f", {self._before} finished before" if self._before else ""
-        self.console.print(f"{len(self.tasks)} jobs in {self.place}{before}", soft_wrap=True, highlight=False)
-        if self.console.is_terminal:
+        if len(self.tasks) > 1:  # a search starts its trials one by one
+            self.console.print(f"{len(self.tasks)} jobs in {self.place}{before}", soft_wrap=True, highlight=False)
+        if not self._lines:
             self.live.start()
         return self
 
@@ -47,12 +50,17 @@ class Table:
         self.live.stop()
         if kind is None or issubclass(kind, SystemExit):
             self._tell()
-            self.console.print(self._rows(ROWS))
+            if len(self.tasks) > 1:
+                self.console.print(self._rows(ROWS))
+
+    def start(self, task: Task) -> None:
+        """Says which job begins."""
+        self._say(f"{self._count(len(self._told) + 1, task)} {task.place.name} ...")
 
     def show(self) -> None:
         """Called often; looks now and then."""
         self._tell()
-        if not self.console.is_terminal or time.monotonic() - self._looked < SECONDS:
+        if self._lines or time.monotonic() - self._looked < SECONDS:
             return
         self._looked = time.monotonic()
         for task in self.tasks:
@@ -66,11 +74,19 @@ class Table:
             if task.place in self._told or task.state in ("queued", "running"):
                 continue
             self._told.add(task.place)
-            if not self.console.is_terminal:
-                count = f"{len(self._told):>{len(str(len(self.tasks)))}}/{len(self.tasks)}"
-                how = _number(task.metric) if task.state == "finished" else f"{task.state}: {task.reason}"
-                line = f"{count} {task.place.name} {_clock(task.seconds)} {how}"
-                self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+            if self._lines:
+                good = task.state == "finished"
+                how = f"best -ELBO {_number(task.metric)}" if good else f"{task.state}: {task.reason}"
+                line = f"{self._count(len(self._told), task)} {task.place.name} {_clock(task.seconds)} {how}"
+                self._say(", ".join(filter(None, [line, self._left()])))
+
+    def _count(self, number: int, task: Task) -> str:
+        if len(self.tasks) == 1:
+            return f"job {task.number + 1}"
+        return f"{number:>{len(str(len(self.tasks)))}} of {len(self.tasks)}"
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     def _rows(self, limit: int) -> Rows:
         counts = Counter(task.state for task in self.tasks)
@@ -89,9 +105,9 @@ class Table:
         done = [task.seconds for task in self.tasks if task.state in FINAL and task.started is not None]
         running = sum(task.state == "running" and not task.elsewhere for task in self.tasks)
         queued = sum(task.state == "queued" for task in self.tasks)
-        if not (done and running):
+        if not done or not (queued or running):
             return None
-        return f"about {_clock(sum(done) / len(done) * (queued + running / 2) / running)} to go"
+        return f"about {_clock(sum(done) / len(done) * (queued + running / 2) / max(1, running))} to go"
 
 
 def _eta(task: Task) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vaezoo.comparison import Comparison, Group, Row, Standing
+from vaezoo.comparison import SEEDS, Comparison, Group, Row, Standing
 from vaezoo.measured import Metric
 
 TIE = "≈"
@@ -12,7 +12,7 @@ LEGEND = {
     "best": "{bold}: the best mean of its table.",
     "sd": "±: standard deviation over seeds.",
     "tie": f"{TIE}: not significantly different from the best (paired t-test over shared seeds, 5 %).",
-    "untested": "Rows with fewer than two seeds in common with the best are not tested.",
+    "untested": f"Rows with fewer than {SEEDS} seeds in common with the best are not tested.",
 }
 RANKED = ("nll", "elbo", "squared_error")  # what rows are ordered by unless a table says otherwise
 DIGITS = ((10_000, 0), (1_000, 1), (1, 2), (0, 4))  # after the point, for columns whose largest value is at least this
@@ -70,10 +70,10 @@ def sheet(comparison: Comparison, group: Group, names: Sequence[str], sort: str 
     notes: dict[str, int] = {}
     rows = []
     for row in ordered(comparison, group, names, sort):
-        marks = [notes.setdefault(text, len(notes) + 1) for text in row.flags]
+        marks = [notes.setdefault(text, len(notes) + 1) for text in (*row.flags, *row.faults)]
         cells = [_cell(row, name, columns[name], notes) for name in names]
         seeds = str(row.n) if not row.failed else f"{row.n} of {len(row.runs)}"
-        rows.append((row.label, marks, seeds, cells))
+        rows.append((row.name, marks, seeds, cells))
     every = [cell for *_, cells in rows for cell in cells]
     used = {
         "best": any(cell.best for cell in every),
@@ -86,7 +86,7 @@ def sheet(comparison: Comparison, group: Group, names: Sequence[str], sort: str 
 
 
 def ordered(comparison: Comparison, group: Group, names: Sequence[str] = RANKED, sort: str | None = None) -> list[Row]:
-    """The rows of a group, the best on top and those without a value at the end.
+    """The rows of a group, the best on top, those not to be trusted below, and those without a value at the end.
 
     Args:
         comparison: all rows.
@@ -100,7 +100,9 @@ def ordered(comparison: Comparison, group: Group, names: Sequence[str] = RANKED,
         return list(group.rows)
     sign = -1 if known[by].better == "higher" else 1
     means = {row.key: row.mean(by) for row in group.rows}
-    return sorted(group.rows, key=lambda row: ((mean := means[row.key]) is None, sign * (mean or 0.0)))
+    return sorted(
+        group.rows, key=lambda row: ((mean := means[row.key]) is None, by in row.reasons, sign * (mean or 0.0))
+    )
 
 
 class _Column:
@@ -135,9 +137,15 @@ def _why(row: Row, name: str) -> str:
         return ""
     _, _, sampler = name.partition(":")
     if not sampler or row.mean(name) is not None:
-        return row.reasons.get(name, "")
+        return row.reasons.get(name) or _some(row, name)
     why = row.reasons.get(f"quality.{sampler}") or row.reasons.get("quality") or "samples were not judged"
     return re.sub(r"^sampler=\w+: \w+ has", "it has", why)  # the same footnote for every class
+
+
+def _some(row: Row, name: str) -> str:
+    """Which finished runs lack a metric; nothing where they lack all, which a flag of the row says."""
+    evaluated = [run for run in row.runs if run.state == "finished" and run.results]
+    return row.partly.get(name, "") if len(row.measured(name)) < len(evaluated) else ""
 
 
 def title(metric: Metric) -> str:

@@ -25,7 +25,7 @@ def draw(comparison: Comparison, names: Sequence[str], sort: str | None) -> str:
             fields += [row.label, row.variant, row.key, row.n, len(row.runs)]
             for name in names:
                 fields += [row.mean(name), row.sd(name), *([words[name].get(row.key)] if name in ranked else [])]
-            writer.writerow([_plain(field) for field in [*fields, "; ".join(row.flags)]])
+            writer.writerow([_plain(field) for field in [*fields, "; ".join([*row.flags, *row.faults])]])
     return file.getvalue().rstrip()
 
 
