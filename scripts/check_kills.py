@@ -108,7 +108,7 @@ def check_sweeps() -> bool:
 
     def counted(config, checkpoint, leads) -> None:
         usual(config, checkpoint, leads)
-        with Path("log").open("a") as file:
+        with Path("log").open("a", encoding="utf-8") as file:
             file.write(f"{Path(config.run_dir).name}\n")
 
     job._train = counted
@@ -119,7 +119,7 @@ def check_sweeps() -> bool:
     codes = [finish(second), finish(again)]
     job._train = usual
     states = Counter(runs.state(path) for path in runs.find("sweep"))
-    times = Counter(Path("log").read_text().split())
+    times = Counter(Path("log").read_text(encoding="utf-8").split())
     good = killed == 1 and codes == [0, 0] and states == {"finished": 6} and set(times.values()) == {1}
     print(f"sweeps: {dict(states)}, {len(times)} jobs trained {sorted(times.values())} times")
     return good
@@ -130,10 +130,10 @@ def check_ranks() -> bool:
     command = [sys.executable, "-m", "vaezoo", "train"]
     options = [*QUICK, "hardware=cpu_ddp", "hardware.devices=2", "trainer.max_epochs=60", "callbacks.pictures=false"]
     subprocess.run([*command, *options, "run_dir=whole/ranks"], check=True, capture_output=True)
-    process = subprocess.Popen([*command, *options, "run_dir=ranks"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, *options, "run_dir=ranks"], stderr=subprocess.PIPE, encoding="utf-8")
     while not Path("ranks/checkpoints/best.ckpt").is_file():
         time.sleep(0.02)
-    child = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+    child = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()[0])
     os.kill(child, signal.SIGKILL)
     lines = [line for line in process.communicate()[1].splitlines() if "error" in line.lower()]
     state = runs.state("ranks")

@@ -23,7 +23,7 @@ def _is_text(call: ast.Call) -> bool:
         return True
     if name.startswith("subprocess."):
         return "text" in keywords or "universal_newlines" in keywords
-    if method != "open" or name in ("Image.open", "webbrowser.open", "os.open"):
+    if method != "open" or name in ("Image.open", "webbrowser.open", "os.open", "archive.open"):
         return False
     literals = [arg.value for arg in call.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
     modes = [text for text in literals if set(text) <= set("rwaxbt+")]

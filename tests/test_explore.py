@@ -479,7 +479,7 @@ def test_a_run_is_opened_and_what_is_no_run_is_refused(tmp_path: Path, capsys: p
     capsys.readouterr()
     for folder, port, message in (
         (tmp_path, 0, "is not a run folder"),
-        (tmp_path / "run", 70000, "--port=70000 must be"),
+        (tmp_path / "run", 70000, "--port: 70000 must be"),
     ):
         assert cli.main(["explore", str(folder), f"--port={port}"]) == 2
         error = capsys.readouterr().err

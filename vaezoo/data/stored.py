@@ -65,9 +65,9 @@ def _npz(file: Path) -> Readers:
 
 
 def _member(file: Path, name: str) -> np.ndarray:
-    with zipfile.ZipFile(file) as held:
-        member = name if name in held.namelist() else f"{name}.npy"
-        with held.open(member) as stream:
+    with zipfile.ZipFile(file) as archive:
+        member = name if name in archive.namelist() else f"{name}.npy"
+        with archive.open(member) as stream:
             read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
             shape, _, dtype = read[np.lib.format.read_magic(stream)[0]](stream)
         claimed, size = int(np.prod(shape, dtype=object)) * dtype.itemsize, held.getinfo(member).file_size

@@ -10,6 +10,7 @@ from vaezoo.distributions import noise
 from vaezoo.errors import UsageError
 
 LLOYD = 10  # steps of k-means before training
+SEEDING = 4096  # inputs among which k-means++ chooses; at least four times the codes
 
 
 class Codebook(nn.Module):
@@ -103,15 +104,16 @@ class Codebook(nn.Module):
     def fit(self, v: Tensor) -> None:
         """Starts the vectors from the means of k-means over ``v [*, d]``, each with the share of its inputs as N / K.
 
-        The means start from k-means++ (Arthur and Vassilvitskii, SODA 2007). Codes in excess of the inputs start equal
+        The means start from k-means++ (Arthur and Vassilvitskii, SODA 2007) over ``SEEDING`` of the inputs. Codes in excess of the inputs start equal
         to others, and are revived later.
         """
         from sklearn.cluster import kmeans_plusplus
 
         rows, k = v.detach().reshape(-1, v.shape[-1]), len(self.vectors)
         seed = int(noise.uniform((), rows.double()) * 2**32)
-        _, first = kmeans_plusplus(rows.double().cpu().numpy(), min(k, len(rows)), random_state=seed)
-        chosen = torch.from_numpy(first).to(rows.device)
+        order = noise.uniform((len(rows),), rows).argsort()[: max(SEEDING, 4 * k)]
+        _, first = kmeans_plusplus(rows[order].double().cpu().numpy(), min(k, len(order)), random_state=seed)
+        chosen = order[torch.from_numpy(first).to(rows.device)]
         self.vectors.copy_(rows[chosen[torch.arange(k, device=rows.device) % len(chosen)]])
         for _ in range(LLOYD):
             counts, sums = self._statistics(rows, self.nearest(rows))
