@@ -70,7 +70,7 @@ def _member(file: Path, name: str) -> np.ndarray:
         with archive.open(member) as stream:
             read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
             shape, _, dtype = read[np.lib.format.read_magic(stream)[0]](stream)
-        claimed, size = int(np.prod(shape, dtype=object)) * dtype.itemsize, held.getinfo(member).file_size
+        claimed, size = int(np.prod(shape, dtype=object)) * dtype.itemsize, archive.getinfo(member).file_size
         if claimed > size and not dtype.hasobject:
             raise ValueError(f"its header asks for {claimed} bytes and the file holds {size}")
     with np.load(file, allow_pickle=False) as held:

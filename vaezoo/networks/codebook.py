@@ -104,8 +104,8 @@ class Codebook(nn.Module):
     def fit(self, v: Tensor) -> None:
         """Starts the vectors from the means of k-means over ``v [*, d]``, each with the share of its inputs as N / K.
 
-        The means start from k-means++ (Arthur and Vassilvitskii, SODA 2007) over ``SEEDING`` of the inputs. Codes in excess of the inputs start equal
-        to others, and are revived later.
+        The means start from k-means++ (Arthur and Vassilvitskii, SODA 2007) over ``SEEDING`` of the inputs. Codes in
+        excess of the inputs start equal to others, and are revived later.
         """
         from sklearn.cluster import kmeans_plusplus
 
