@@ -18,6 +18,7 @@ from vaezoo.errors import UsageError
 from vaezoo.evaluate.evaluate import evaluate_run
 from vaezoo.files import checksum
 from vaezoo.folder import checkpoint
+from vaezoo.sweep.job import run_once
 
 SMALL = ["encoder.hidden=[8]", "decoder.hidden=[8]", "latent=2", "trainer.progress_bar=false", "hardware.threads=1"]
 
@@ -141,6 +142,25 @@ def test_results_of_earlier_weights_are_history(run) -> None:
     results, (past,) = read(run, runs.RESULTS), read(run, runs.HISTORY)["evaluations"]
     assert (results["k"], results["others"], past["k"], past["weights"]) == (2, [], 3, old)
     assert results["weights"] == read(run, runs.RECORD)["weights"] != old
+
+
+def test_a_damaged_file_of_results_does_not_keep_a_run_from_going_on(run, capsys) -> None:
+    (run / runs.RESULTS).write_text((run / runs.RESULTS).read_text()[:30])
+    more(f"resume={run}", "trainer.max_epochs=3", "evaluate.k=2")
+    assert "results.json is damaged" in capsys.readouterr().err
+    assert read(run, runs.RESULTS)["k"] == 2 and runs.state(run) == "finished"
+
+
+@pytest.mark.parametrize("name", [runs.RESULTS, runs.CONFIG, runs.WEIGHTS])
+def test_a_finished_job_with_a_damaged_file_is_trained_again(name, tmp_path) -> None:
+    config = vaezoo.compose([*SMALL, "trainer.max_epochs=1", "evaluate.k=2", f"run_dir={tmp_path}/job"])
+    run_once(config)
+    weights = (tmp_path / "job" / runs.WEIGHTS).read_bytes()
+    file = tmp_path / "job" / name
+    file.write_bytes(file.read_bytes()[:30])
+    assert runs.state(tmp_path / "job") == "broken"
+    run_once(config)
+    assert runs.state(tmp_path / "job") == "finished" and (tmp_path / "job" / runs.WEIGHTS).read_bytes() == weights
 
 
 def test_a_run_that_goes_on_has_no_weights_and_no_results_until_it_is_finished(run, monkeypatch) -> None:

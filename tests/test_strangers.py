@@ -346,7 +346,7 @@ def test_a_class_that_an_entry_point_names_by_another_module_is_allowed(run, mon
     monkeypatch.setattr(registry, "load", lambda group, name: mlp.Decoder)
     there = registry.entries("encoder")
     other = {**config_part("encoder"), "_target_": "vaezoo.networks.mlp.Decoder"}
-    with pytest.raises(UsageError, match="is not a encoder that is installed"):
+    with pytest.raises(UsageError, match="does not name an installed encoder"):
         trust.read_config(change(run, encoder=other))
     monkeypatch.setattr(registry, "entries", lambda group: {**there, "mine": entry} if group == "encoder" else there)
     trust._check_part("encoder", other, "config.yaml")

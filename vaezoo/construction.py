@@ -139,6 +139,8 @@ def _holds(node: Any, key: str | None, value: str) -> list[str]:
 
 
 def _too_large(config: DictConfig, needs: str) -> str:
-    sizes = ((key, OmegaConf.select(config, key)) for key in SIZES)
+    given = (text.lstrip("+").partition("=")[0] for text in config.get("overrides", ()))
+    keys = [*SIZES, *(key for key in given if "." in key and key.partition(".")[0] in GROUPS)]
+    sizes = ((key, OmegaConf.select(config, key)) for key in dict.fromkeys(keys))
     shown = ", ".join(f"{key}={value}" for key, value in sizes if value is not None)
     return f"the model is too large ({shown}): it needs {needs}; choose smaller sizes"

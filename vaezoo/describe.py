@@ -68,7 +68,9 @@ def page(name: str) -> str:
     found = [g for g in searched if stem in names[g]]
     if not found:
         known = sorted({*(other for g in searched or names for other in names[g]), *([] if group else names)})
-        raise UsageError(f"{name} is not a variant, a part or an option{near(stem, known)} (names: {', '.join(known)})")
+        raise UsageError(
+            f"{name or repr(name)} is not a variant, a part or an option{near(stem, known)} (names: {', '.join(known)})"
+        )
     return "\n\n\n".join(_page(g, stem) if g in registry.GROUPS else yaml_page.option_page(g, stem) for g in found)
 
 

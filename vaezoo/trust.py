@@ -135,7 +135,7 @@ def _check_part(group: str, node: Any, where: str) -> None:
     values = node if isinstance(node, Mapping) else {"_target_": node}
     target = str(values.get("_target_"))
     if target not in _written(group) and target not in _imported(group):
-        raise UsageError(f"{where}: {group}._target_={target!r} is not a {group} that is installed; {ALLOW}")
+        raise UsageError(f"{where}: {group}._target_={target!r} does not name an installed {group}; {ALLOW}")
     if values.get("_partial_") is not True:
         raise UsageError(f"{where}: {group}._partial_={values.get('_partial_')!r} must be true")
     if target in CUSTOM:
@@ -151,7 +151,7 @@ def _check_dataset(node: Any, where: str) -> None:
     if own or (target, source) in _offered():
         return
     what = f"dataset._target_={target!r}" if target != DATA else f"dataset.source={source!r}"
-    raise UsageError(f"{where}: {what} is not a dataset that is installed; {ALLOW}")
+    raise UsageError(f"{where}: {what} does not name an installed dataset; {ALLOW}")
 
 
 def _written(group: str) -> set[str]:

@@ -1,12 +1,13 @@
 """The file results.json of a run."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vaezoo.files import checksum, write
-from vaezoo.runs import HISTORY, RESULTS, WEIGHTS, contents
+from vaezoo.runs import HISTORY, RESULTS, WEIGHTS, Broken, contents
 
 LABELS = {
     "elbo": "ELBO",
@@ -39,8 +40,15 @@ def write_results(run_dir: Path, results: Mapping[str, Any]) -> None:
 
 
 def retire_results(run_dir: Path) -> None:
-    """Moves every evaluation of a run to history.json: its weights are about to change."""
-    _write_history(run_dir, _entries(run_dir))
+    """Moves every evaluation of a run to history.json: its weights are about to change.
+
+    A damaged file is reported and removed.
+    """
+    try:
+        _write_history(run_dir, _entries(run_dir))
+    except Broken as error:
+        print(f"warning: {error}; it is removed", file=sys.stderr)
+        error.file.unlink()
     (run_dir / RESULTS).unlink(missing_ok=True)
 
 

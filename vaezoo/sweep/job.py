@@ -51,7 +51,7 @@ def run_once(config: DictConfig) -> float | None:
         found = runs.read(place)
         same = _same(found.config, _plain(config))
         if found.state not in runs.FINAL:
-            start = folder.checkpoint(place) if same and found.state != "broken" else None
+            start = folder.checkpoint(place) if same and not found.faults else None
             if leads and start is None:
                 folder.clear(place)  # what an earlier attempt left must not be taken for this one's
             _train(config, None if start is None else str(start), leads)
