@@ -136,6 +136,15 @@ def test_a_run_goes_on_from_its_latest_checkpoint(run) -> None:
     assert checkpoint(run) == best and checkpoint(run / "nowhere") is None
 
 
+def test_a_run_that_had_stopped_early_is_not_trained_further(tmp_path) -> None:
+    options = ["trainer.max_epochs=30", "trainer.early_stopping=2", "optimizer.lr=1e-12", "evaluate.k=1"]
+    path = train(*options, f"run_dir={tmp_path / 'run'}").path
+    before = read(path, runs.RECORD)
+    more(f"resume={path}", "evaluate.k=2")
+    after = read(path, runs.RECORD)
+    assert before["epochs"] < 6 and (after["epochs"], after["weights"]) == (before["epochs"], before["weights"])
+
+
 def test_results_of_earlier_weights_are_history(run) -> None:
     old = read(run, runs.RECORD)["weights"]
     more(f"resume={run}", "trainer.max_epochs=3", "evaluate.k=2")

@@ -238,6 +238,12 @@ class AveragedWeights(EMAWeightAveraging):
 class LastStageEarlyStopping(EarlyStopping):
     """Stops when the validation loss no longer falls, in the last stage only: earlier ones have other objectives."""
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "patience": self.patience})  # which may change on resume
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience  # it had stopped before a resume
+
     def _should_skip_check(self, trainer: Trainer) -> bool:
         model = trainer.lightning_module
         early = isinstance(model, Variant) and model.stage_index < len(model.stages) - 1

@@ -39,6 +39,10 @@ class Prune(Callback):
         self.reason: str | None = None
         self._alike: dict[Path, bool] = {}
 
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """A run that had ended before a resume stays ended."""
+        trainer.should_stop = trainer.should_stop or self.reason is not None
+
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Judges the run by the validation that is over."""
         elbo = float(trainer.callback_metrics.get(METRIC, math.nan))
@@ -78,12 +82,12 @@ class Prune(Callback):
         return self._alike[path]
 
     def state_dict(self) -> dict[str, Any]:
-        """The best ELBO so far."""
-        return {"best": self.best}
+        """The best ELBO so far, and why the run ended."""
+        return {"best": self.best, "reason": self.reason}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.best = state_dict["best"]
+        self.best, self.reason = state_dict["best"], state_dict.get("reason")
 
 
 def best_until(path: Path, epoch: int) -> float | None:
