@@ -17,6 +17,7 @@ from vaezoo.autoencoder import Autoencoder
 from vaezoo.batch import Batch
 from vaezoo.build import build, latent_shape
 from vaezoo.contract.subjects import digits, small, some
+from vaezoo.discrete import Discrete
 from vaezoo.distributions import noise
 from vaezoo.distributions.diagonal_normal import DiagonalNormal
 from vaezoo.variational import Variational
@@ -141,17 +142,31 @@ def test_gradient_is_the_derivative_with_few_and_many_latents(variant, overrides
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gradient_in_mixed_precision_is_that_in_double(variant):
-    """Under bfloat16 autocast, for the same noise: finite, and as near as the rounding of layers allows."""
+    """Under bfloat16 autocast, for the same noise and codes: finite, and as near as the rounding of layers allows."""
     double, half = model(variant), copy.deepcopy(model(variant)).float()
     half._stages = []  # of the copy's own parts
+    batch = alike(double, half, some(variant))
     for (stage, update), (other, twin) in zip(updates(double), updates(half), strict=True):
-        x = some(variant).x
         with unmoved(double), fixed_noise():
-            exact = gradient(stage.terms(update, some(variant)._replace(x=x.double())).loss, update)
+            exact = gradient(stage.terms(update, batch._replace(x=batch.x.double())).loss, update)
         with fixed_noise(), torch.autocast("cpu", torch.bfloat16):
-            rounded = gradient(other.terms(twin, some(variant)).loss, twin)
+            rounded = gradient(other.terms(twin, batch).loss, twin)
         assert rounded.isfinite().all()
         assert (rounded - exact).norm() <= BF16 * exact.norm(), f"{stage.name}, {update.name}"
+
+
+def alike(double, half, batch):
+    """The examples with the same codes in both precisions: a feature near the edge of a cell may round to another."""
+    if not isinstance(double, Discrete):
+        return batch
+    with torch.no_grad(), fixed_noise():
+        exact = [level.q.codes for level in double.latents(batch.x.double())]
+    with torch.no_grad(), fixed_noise(), torch.autocast("cpu", torch.bfloat16):
+        rounded = [level.q.codes for level in half.latents(batch.x)]
+    same = [(one == other).flatten(1).all(1) for one, other in zip(exact, rounded, strict=True)]
+    kept = torch.stack(same).all(0)
+    assert kept.any()
+    return Batch(*(None if part is None else part[kept] for part in batch))
 
 
 def gradient(loss, update):
