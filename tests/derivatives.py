@@ -13,7 +13,7 @@ STEPS = tuple(1e-3 / 8**k for k in range(6))  # each perturbs every value by abo
 AGREE = 1e-8  # doubt, relative, below which no smaller step is tried: two steps' difference and the rounding
 FLOOR = 1e-3  # nats per unit
 LARGEST = 1e-6  # relative error of a derivative in double precision
-BF16 = 0.1  # of a gradient under bfloat16 autocast, whose numbers are rounded by up to 2^-8, layer after layer
+BF16 = 0.05  # of a gradient under bfloat16 autocast, whose numbers are rounded by up to 2^-8, layer after layer
 Function = Callable[[], Mapping[str, Tensor]]
 
 

@@ -79,7 +79,7 @@ def check(plain: Any, where: str, recorded: bool = True) -> None:
     _check_dataset(plain.get("dataset"), where)
 
 
-def check_overrides(overrides: Any, where: str) -> None:
+def check_overrides(overrides: Sequence[str], where: str) -> None:
     """Compares the overrides of a queued job with what may stand there; what they name is :func:`check`'s.
 
     Raises:
@@ -88,11 +88,10 @@ def check_overrides(overrides: Any, where: str) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    texts = overrides if isinstance(overrides, list) else [overrides]
-    for text in texts:
+    for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
-        except (HydraException, TypeError, AttributeError) as error:
+        except HydraException as error:
             raise UsageError(f"{where}: {text!r} is not an override") from error
         first = override.key_or_group.replace("/", ".").partition(".")[0]
         moved = first in ("hydra", "resume", "trust") or override.package is not None

@@ -29,7 +29,7 @@ function sorted(rows) {
 
 function drawLeaderboard(section) {
   const lead = "Each group is ranked by itself: nats of different data or likelihoods cannot be compared. Bold is the best mean, " +
-    "≈ is not significantly worse (paired t-test over three or more common seeds, 5 %); ↓ means that lower is better, ↑ higher. A loss is no metric here: each variant minimises its own.";
+    "≈ is not significantly worse (paired t-test over three or more common seeds, 5 %); ↓ means that lower is better, ↑ higher. A loss is not a metric here: each variant minimises its own.";
   if (!section.querySelector(".filters")) {
     heading(section, [columnMenu()], lead);
     section.append(filters(), element("div", { class: "box", tabIndex: 0, role: "region", "aria-label": "Leaderboard, scrolls sideways" }),

@@ -16,7 +16,7 @@ def open_run(run_dir: Path, data_dir: Path | None = None, trust: bool = False) -
         trust: as in :func:`vaezoo.build.load`.
 
     Raises:
-        UsageError: the folder is no finished run, or the data are not where they should be.
+        UsageError: the folder is not a finished run, or the data are not where they should be.
     """
     model, data = load(run_dir, trust=trust), load_data(run_dir, data_dir, trust=trust)
     record = runs.read(run_dir)

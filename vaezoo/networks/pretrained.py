@@ -31,7 +31,7 @@ class Encoder(Adapted):
         freeze: keep the weights as they are; they are then constants (buffers), which no variant trains.
 
     Raises:
-        UsageError: the folder is no finished run, or its model encodes other data or nothing.
+        UsageError: the folder is not a finished run, or its model encodes other data or nothing.
     """
 
     def __init__(self, shapes: Shapes, run: str, code: bool = False, freeze: bool = False) -> None:

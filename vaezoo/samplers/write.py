@@ -41,7 +41,7 @@ def sample_run(
         Path: The file.
 
     Raises:
-        UsageError: the folder is no finished run, or the model or the file do not allow it.
+        UsageError: the folder is not a finished run, or the model or the file do not allow it.
     """
     model = load(run_dir, trust=trust)
     event = model.shapes.event
